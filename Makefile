@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help train test test-fast lint format clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+# torch and torchvision are resolved together, by the one install of this package
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+train: .venv/installed ## train a fractional network with the horizon penalty on mnist_5k
+	$(BIN)/python -m tvl_lightning.train model=fractional reg=horizon
+
+test: .venv/installed ## run all tests, with coverage
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+test-fast: .venv/installed ## run the tests that take seconds
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: .venv/installed ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## delete the virtual environment and caches; outputs stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis htmlcov .coverage*

@@ -1,0 +1,46 @@
+"""Checkpoints read as plain data: no code in them is run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tvl_lightning.limits import InputError
+from tvl_lightning.module import TimeVariableClassifier
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint that a run of this package wrote, on the CPU.
+
+    Raises:
+        InputError: for a file that is missing, damaged, something else, or that would run code.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path}: no such file; a run keeps its in RUN/checkpoints")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"checkpoint {path}: is not a readable checkpoint ({reason})") from None
+    if not isinstance(content, dict) or "network" not in content.get("hyper_parameters", {}):
+        raise InputError(f"checkpoint {path}: was not written by a run of tvl_lightning")
+    return content
+
+
+def check_resumable(path: str | Path, module: TimeVariableClassifier) -> None:
+    """Refuse to go on from the checkpoint of another network.
+
+    Raises:
+        InputError: as `read_checkpoint` does, and naming what differs.
+    """
+    saved, present = read_checkpoint(path)["hyper_parameters"]["network"], module.network.spec
+    different = [
+        f"{name} is {saved.get(name)} there and {present.get(name)} here"
+        for name in {**saved, **present}
+        if saved.get(name) != present.get(name)
+    ]
+    if different:
+        raise InputError(
+            f"resume={path}: is of another network ({'; '.join(different)}); "
+            "repeat the settings of its run"
+        )

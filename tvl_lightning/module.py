@@ -1,0 +1,133 @@
+"""The LightningModule: task loss plus penalties on τ, metrics, and the optimizer."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, Optimizer
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from tvl_lightning.networks import TimeVariableNetwork, build_network
+from tvl_lightning.regularizers import Penalty, build_penalties, describe_penalties
+
+_STEPS_BETWEEN_METRICS = 50  # an update costs as much as a layer, for one batch or for many
+
+_PAPERS_SGD = partial(SGD, lr=0.01)
+
+
+class TimeVariableClassifier(LightningModule):
+    """Minimises cross entropy + Σ penalties(τ), the losses L, L_T and L_1 of the paper.
+
+    A checkpoint holds the network's description and structure as plain data, so
+    `TimeVariableClassifier.load_from_checkpoint(path, weights_only=True)` needs no other argument,
+    whatever was pruned.
+
+    Args:
+        network: what is trained, or its `spec`.
+        penalties: by name, functions of τ, or what `describe_penalties` makes of them.
+        optimizer: makes an optimizer from parameters; the paper's SGD where none is given.
+        scheduler: makes a learning rate scheduler, stepped once an epoch, from an optimizer.
+    """
+
+    def __init__(
+        self,
+        network: TimeVariableNetwork | Mapping[str, Any],
+        penalties: Mapping[str, Any] | None = None,
+        optimizer: Callable[..., Optimizer] = _PAPERS_SGD,
+        scheduler: Callable[[Optimizer], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network if isinstance(network, nn.Module) else build_network(network)
+        penalties = penalties or {}
+        self.penalties: dict[str, Penalty] = (
+            dict(penalties)
+            if all(callable(penalty) for penalty in penalties.values())
+            else build_penalties(penalties)
+        )
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.save_hyperparameters(
+            {"network": self.network.spec, "penalties": describe_penalties(self.penalties)},
+            logger=False,
+        )
+        classes = self.network.spec["out_features"]
+        self.train_loss, self.train_task_loss = MeanMetric(), MeanMetric()
+        self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self.eval_task_loss = MeanMetric()
+        self.eval_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self._unmeasured: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    @property
+    def tau(self) -> Tensor:
+        """The step sizes of the network, shape (L-1,)."""
+        return self.network.tau
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, ...)."""
+        return self.network(images)  # type: ignore[no-any-return]
+
+    def penalty_values(self) -> dict[str, Tensor]:
+        """Each penalty at the present τ."""
+        tau = self.tau
+        return {name: penalty(tau) for name, penalty in self.penalties.items()}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """The loss of one batch; the optimizer step, then the callbacks on τ follow."""
+        images, labels = batch
+        logits = self(images)
+        task_loss = cross_entropy(logits, labels)
+        loss = sum(self.penalty_values().values(), task_loss)
+        self._unmeasured.append((loss.detach(), task_loss.detach(), logits.detach(), labels))
+        if len(self._unmeasured) == _STEPS_BETWEEN_METRICS:
+            self._measure()
+        return {"loss": loss, "task_loss": task_loss.detach()}
+
+    def _measure(self) -> None:
+        losses, task_losses, logits, labels = zip(*self._unmeasured, strict=True)
+        sizes = torch.tensor([len(batch) for batch in labels])
+        self.train_loss.update(torch.stack(losses), sizes)
+        self.train_task_loss.update(torch.stack(task_losses), sizes)
+        self.train_acc.update(torch.cat(logits), torch.cat(labels))
+        self._unmeasured.clear()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means over all training images."""
+        if self._unmeasured:
+            self._measure()
+        metrics = {
+            "train/loss": self.train_loss,
+            "train/task_loss": self.train_task_loss,
+            "train/acc": self.train_acc,
+        }
+        self.log_dict({name: metric.compute() for name, metric in metrics.items()})
+        self.log_dict({f"penalty/{name}": value for name, value in self.penalty_values().items()})
+        for metric in metrics.values():
+            metric.reset()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Evaluate one batch of the validation images, or of the test set where there are none."""
+        self._evaluate(batch, getattr(self.trainer.datamodule, "validates_on", "val"))  # type: ignore[attr-defined]
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Evaluate one batch of the test set."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str) -> None:
+        images, labels = batch
+        logits = self(images)
+        self.eval_task_loss.update(cross_entropy(logits, labels, reduction="none"))
+        self.eval_acc.update(logits, labels)
+        metrics = {f"{stage}/task_loss": self.eval_task_loss, f"{stage}/acc": self.eval_acc}
+        self.log_dict(metrics, on_step=False, on_epoch=True, prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer over all parameters, and its scheduler where there is one."""
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        return [optimizer], [self.scheduler(optimizer)]

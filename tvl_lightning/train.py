@@ -1,0 +1,85 @@
+"""Train a time-variable network: `python -m tvl_lightning.train model=fractional reg=horizon`."""
+
+import logging
+import time
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from tvl_lightning.entry import CONFIG_PATH, check_config, command, refusals
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name="train")
+def main(cfg: DictConfig) -> float:
+    """The command."""
+    with refusals():
+        return train(cfg)
+
+
+def train(cfg: DictConfig) -> float:
+    """Train, test, write the run directory, and return the accuracy that a sweeper maximises."""
+    check_config(cfg)
+    # torch comes after the check, so that a refused command answers at once
+    from lightning import seed_everything
+
+    from tvl_lightning.analysis.figures import draw_run
+    from tvl_lightning.checkpoint import check_resumable
+    from tvl_lightning.distributed import hand_ranks_this_run
+    from tvl_lightning.files import AtomicCheckpointIO
+    from tvl_lightning.module import TimeVariableClassifier
+    from tvl_lightning.summary import count_parameters, describe_run, log_settings, write_json
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    seed_everything(cfg.seed, verbose=False)
+
+    data = instantiate(cfg.data)
+    module = TimeVariableClassifier(
+        network=instantiate(cfg.model, _convert_="all"),
+        penalties=instantiate(cfg.reg, _convert_="all"),
+        optimizer=instantiate(cfg.optimizer, _convert_="all"),
+        scheduler=instantiate(cfg.scheduler, _convert_="all"),
+    )
+    parameters_before = count_parameters(module.network)
+    if cfg.resume:
+        check_resumable(cfg.resume, module)
+    # after every step τ is projected, then pruned, then recorded
+    actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
+    trainer = instantiate(
+        cfg.trainer,
+        default_root_dir=str(folder),
+        callbacks=[*actors, *instantiate(cfg.callbacks).values()],
+        logger=list(instantiate(cfg.logger).values()),
+        plugins=[AtomicCheckpointIO()],
+    )
+    hand_ranks_this_run(trainer, folder)
+
+    start = time.perf_counter()
+    trainer.fit(module, data, ckpt_path=cfg.resume, weights_only=True)
+    summary = {
+        "seed": cfg.seed,
+        "parameters_before": parameters_before,
+        **describe_run(trainer, time.perf_counter() - start),
+    }
+
+    loggers, trainer.loggers = trainer.loggers, []  # the test is no epoch of their curves
+    if summary["tested_checkpoint"]:
+        [summary["test"]] = trainer.test(
+            module, data, ckpt_path=summary["tested_checkpoint"], weights_only=True
+        )
+    if trainer.is_global_zero:
+        log_settings(loggers, OmegaConf.to_container(cfg, resolve=True), summary)
+        write_json(folder / "summary.json", summary)
+        draw_run(folder)
+        log.info("run directory: %s", folder)
+        log.info("to watch it: tensorboard --logdir %s", folder)
+    accuracy: float = summary["objective"]
+    return accuracy
+
+
+if __name__ == "__main__":
+    command(main)
