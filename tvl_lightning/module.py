@@ -104,10 +104,18 @@ class TimeVariableClassifier(LightningModule):
             "train/task_loss": self.train_task_loss,
             "train/acc": self.train_acc,
         }
-        self.log_dict({name: metric.compute() for name, metric in metrics.items()})
-        self.log_dict({f"penalty/{name}": value for name, value in self.penalty_values().items()})
+        values = {name: metric.compute() for name, metric in metrics.items()}
+        values |= {f"penalty/{name}": value for name, value in self.penalty_values().items()}
         for metric in metrics.values():
             metric.reset()
+        self.log_dict(values, logger=False)
+        # Lightning would log after the callbacks have saved the checkpoint, and a run killed in
+        # between would miss this epoch for good
+        numbers = {name: float(value) for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(
+                {**numbers, "epoch": self.current_epoch}, step=self.trainer.global_step - 1
+            )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate one batch of the validation images, or of the test set where there are none."""

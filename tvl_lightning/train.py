@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> float:
 
     from tvl_lightning.analysis.figures import draw_run
     from tvl_lightning.checkpoint import check_resumable
-    from tvl_lightning.distributed import hand_ranks_this_run
+    from tvl_lightning.distributed import processes_join_this_run
     from tvl_lightning.files import AtomicCheckpointIO
     from tvl_lightning.module import TimeVariableClassifier
     from tvl_lightning.summary import count_parameters, describe_run, log_settings, write_json
@@ -56,21 +56,20 @@ def train(cfg: DictConfig) -> float:
         logger=list(instantiate(cfg.logger).values()),
         plugins=[AtomicCheckpointIO()],
     )
-    hand_ranks_this_run(trainer, folder)
 
-    start = time.perf_counter()
-    trainer.fit(module, data, ckpt_path=cfg.resume, weights_only=True)
-    summary = {
-        "seed": cfg.seed,
-        "parameters_before": parameters_before,
-        **describe_run(trainer, time.perf_counter() - start),
-    }
-
-    loggers, trainer.loggers = trainer.loggers, []  # the test is no epoch of their curves
-    if summary["tested_checkpoint"]:
-        [summary["test"]] = trainer.test(
-            module, data, ckpt_path=summary["tested_checkpoint"], weights_only=True
-        )
+    with processes_join_this_run(trainer, folder):
+        start = time.perf_counter()
+        trainer.fit(module, data, ckpt_path=cfg.resume, weights_only=True)
+        summary = {
+            "seed": cfg.seed,
+            "parameters_before": parameters_before,
+            **describe_run(trainer, time.perf_counter() - start),
+        }
+        loggers, trainer.loggers = trainer.loggers, []  # the test is no epoch of their curves
+        if summary["tested_checkpoint"]:
+            [summary["test"]] = trainer.test(
+                module, data, ckpt_path=summary["tested_checkpoint"], weights_only=True
+            )
     if trainer.is_global_zero:
         log_settings(loggers, OmegaConf.to_container(cfg, resolve=True), summary)
         write_json(folder / "summary.json", summary)
