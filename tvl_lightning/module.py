@@ -95,6 +95,7 @@ class TimeVariableClassifier(LightningModule):
         self.train_acc.update(torch.cat(logits), torch.cat(labels))
         self._unmeasured.clear()
 
+    @torch.no_grad()
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means over all training images."""
         if self._unmeasured:
