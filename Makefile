@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help train test test-fast lint format clean
+.PHONY: help train test test-fast coverage lint format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -16,11 +16,14 @@ help: ## show this list
 train: .venv/installed ## train a fractional network with the horizon penalty on mnist_5k
 	$(BIN)/python -m tvl_lightning.train model=fractional reg=horizon
 
-test: .venv/installed ## run all tests, with coverage
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+test: .venv/installed ## run all tests
+	$(BIN)/python -m pytest -n 2
 
 test-fast: .venv/installed ## run the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+coverage: .venv/installed ## run all tests and list what they do not reach
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .

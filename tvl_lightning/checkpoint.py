@@ -22,9 +22,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # a damaged pickle can raise anything
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"checkpoint {path}: is not a readable checkpoint ({reason})") from None
-    if not isinstance(content, dict) or "network" not in content.get("hyper_parameters", {}):
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(settings, dict) or not isinstance(settings.get("network"), dict):
         raise InputError(f"checkpoint {path}: was not written by a run of tvl_lightning")
-    return content
+    checkpoint: dict[str, Any] = content
+    return checkpoint
 
 
 def check_resumable(path: str | Path, module: TimeVariableClassifier) -> None:

@@ -79,9 +79,12 @@ def build_penalties(description: Mapping[str, Any]) -> dict[str, Penalty]:
     """
     penalties = {}
     for name, entry in description.items():
-        arguments = dict(entry or {})
-        kind = arguments.pop("penalty", None)
-        if kind not in _PENALTIES:
-            raise InputError(f"penalty {name} is the user's own: build it and pass `penalties`")
-        penalties[name] = _PENALTIES[kind](**arguments)
+        try:
+            arguments = dict(entry)
+            penalties[name] = _PENALTIES[arguments.pop("penalty")](**arguments)
+        except (TypeError, ValueError, KeyError):
+            raise InputError(
+                f"penalty {name} is the user's own, or not a penalty: {entry}; build it and pass "
+                "`penalties`"
+            ) from None
     return penalties

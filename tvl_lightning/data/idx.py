@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import socket
 import zlib
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ def load_idx(dataset: str, root: Path) -> Dataset:
         InputError: for a file that is not what it should be, and where no place has the files
             and the download fails.
     """
+    root = root.expanduser()
     source = SOURCES[dataset]
     places = [root / source.name / "raw", root, *source.installed]
     folder = _find(places, source)
@@ -118,7 +120,7 @@ def _download(dataset: str, root: Path, places: list[Path]) -> None:
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torchvision sets none
     try:
         source.torchvision(str(root), download=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         looked = ", ".join(str(place) for place in places)
         raise InputError(
             f"data={dataset}: its files are in none of {looked}, and the download failed "

@@ -44,6 +44,7 @@ class ImageData(LightningDataModule):
             raise InputError(f"dataset={dataset}: must be mnist_5k, {' or '.join(SOURCES)}")
         check("batch_size", batch_size)
         check("val_size", val_size)
+        check("seed", seed)
         self.save_hyperparameters(logger=False)
         self.dataset, self.root = dataset, Path(root)
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
@@ -69,6 +70,11 @@ class ImageData(LightningDataModule):
         n = len(data.train.labels)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
         held_out = round(self.val_size * n)
+        if self.val_size > 0 and not 0 < held_out < n:
+            raise InputError(
+                f"data.val_size={self.val_size}: must keep some of the {n} images to validate and "
+                "some to train, or be 0"
+            )
         self.train = _take(data.train, order[held_out:].sort().values, device)
         self.val = _take(data.train, order[:held_out].sort().values, device)
         self.test = Images(*(tensor.to(device) for tensor in data.test))

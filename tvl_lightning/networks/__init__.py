@@ -32,10 +32,11 @@ def build_network(spec: Mapping[str, Any]) -> TimeVariableNetwork:
             activation was the user's own, which plain data cannot name.
     """
     arguments = dict(spec)
-    name = arguments.pop("network", None)
+    name = str(arguments.pop("network", None))
     if name not in _NETWORKS:
         raise InputError(f"network={name}: must be one of {', '.join(_NETWORKS)}")
-    if arguments.pop("block", None) is not None or arguments.get("activation") is None:
+    block, activation = arguments.pop("block", None), arguments.get("activation")
+    if block is not None or not isinstance(activation, str):
         raise InputError(
             "this network has a hidden block or an activation of the user's own: build it, and "
             "pass it as `network`"

@@ -74,12 +74,13 @@ class FractionalDNN(TimeVariableNetwork):
         tau = tau.clamp(min=self.tau_floor)
         # τ(l)^γ Γ(2-γ), the factor of σ
         gains = (tau**self.gamma * math.gamma(2 - self.gamma)).unbind()
-        a = history_coefficients(tau, self.gamma)
+        with torch.autocast(tau.device.type, enabled=False):
+            a = history_coefficients(tau, self.gamma)
         if self.constant_coefficients:
             a = a.detach()
         start = self.history_start
         y = gains[0] * self.activation(self.input(inputs))
-        history = History(len(self.layers) - start, like=y)
+        history = History(len(self.layers) - start, y.numel(), like=a)
         if start == 0:
             y = history.add(y, a[0, :0])
         for l, layer in enumerate(self.hidden, start=1):

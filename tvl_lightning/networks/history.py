@@ -16,27 +16,30 @@ class History:
 
     Args:
         length: how many increments there will be.
-        like: a tensor with the shape, type and device of an increment.
+        size: number of elements of an increment.
+        like: a tensor with the type and device of the increments.
     """
 
-    def __init__(self, length: int, like: Tensor) -> None:
-        self._buffers = _Buffers(length, like)
+    def __init__(self, length: int, size: int, like: Tensor) -> None:
+        self._buffers = _Buffers(length, size, like)
         self._last: Tensor | None = None
         self._count = 0
 
     def add(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
         """Append d(k) = right_hand_side - Σ_{j<k} weights[j] d(j), weights of shape (k,)."""
-        increment: Tensor = _Increment.apply(
-            right_hand_side, weights, self._last, self._buffers, self._count
-        )
+        # autocast would have the product in one type and the sum in another
+        with torch.autocast(weights.device.type, enabled=False):
+            increment: Tensor = _Increment.apply(
+                right_hand_side.to(weights.dtype), weights, self._last, self._buffers, self._count
+            )
         self._last, self._count = increment, self._count + 1
         return increment
 
 
 class _Buffers:
-    def __init__(self, length: int, like: Tensor) -> None:
+    def __init__(self, length: int, size: int, like: Tensor) -> None:
         self.length = length
-        self.increments = like.new_empty(length, like.numel())
+        self.increments = like.new_empty(length, size)
         self.gradients = self.increments[:0]
 
 

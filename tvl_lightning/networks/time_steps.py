@@ -39,7 +39,8 @@ class TimeSteps(nn.Module):
     def keep(self, positions: list[int]) -> None:
         """Shorten τ to the given positions; `free` becomes a new parameter."""
         if self.free is not None:
-            self.free = nn.Parameter(self.free.detach()[self.free_positions(positions)])
+            kept = self.free.detach()[self.free_positions(positions)]
+            self.free = nn.Parameter(kept, requires_grad=self.free.requires_grad)
 
 
 class Learned(TimeSteps):
@@ -160,12 +161,17 @@ def _initial(values: Sequence[float] | None, hidden_layers: int, horizon: float)
     check("horizon", horizon)
     if values is None:
         values = [horizon / hidden_layers] * hidden_layers
-    if len(values) != hidden_layers or not all(math.isfinite(v) for v in values):
+    try:
+        initial = torch.tensor(values, dtype=torch.get_default_dtype())
+        right = initial.shape == (hidden_layers,) and bool(initial.isfinite().all())
+    except (TypeError, ValueError):
+        right = False
+    if not right:
         raise InputError(
-            f"tau.initial={list(values)}: must be {hidden_layers} finite numbers, "
+            f"tau.initial={values}: must be {hidden_layers} finite numbers, "
             "one for each hidden layer"
         )
-    return torch.tensor(values, dtype=torch.get_default_dtype())
+    return initial
 
 
 def _require_sum(initial: Tensor, horizon: float) -> None:

@@ -71,6 +71,8 @@ class TimeVariableNetwork(nn.Module):
         self.time_steps = build_time_steps(tau, hidden_layers, horizon)
         self.input = nn.Linear(in_features, width)
         self.hidden = nn.ModuleList(self.block() for _ in range(hidden_layers - 1))
+        if len(set(self.hidden)) < hidden_layers - 1:
+            raise InputError("block: must make a new hidden layer at every call")
         self.output = nn.Linear(width, out_features, bias=False)
 
     @property
@@ -122,15 +124,18 @@ class TimeVariableNetwork(nn.Module):
         PyTorch calls this first, so `load_state_dict` fits a pruned network into one of any
         depth, and the other way round.
         """
-        layers = [int(layer) for layer in state["layers"]]
+        layers = state.get("layers")
+        if not layers or layers[0] != 0 or layers != sorted(set(layers)):
+            raise InputError(f"layers={layers}: must be 0 and, ascending, the others that are left")
         if layers == self.layers:
             return
         like = self.output.weight
-        blocks = [self.block().to(like) for _ in layers[1:]]
+        blocks = (self.block().to(like) for _ in layers[1:])
         self.hidden = nn.ModuleList(blocks)
         self.time_steps = build_time_steps(
             {**_options(self.spec["tau"]), "initial": None}, len(layers), self.spec["horizon"]
         ).to(like)
+        self.train(self.training)
         self.layers = layers
 
 

@@ -1,0 +1,134 @@
+"""The order of images, and batches as slices."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tvl_lightning.data import Batches, Shuffle
+
+CPU = torch.device("cpu")
+
+
+def order_of(n: int, seed: int, epoch: int, rank: int = 0, world_size: int = 1) -> list[int]:
+    shuffle = Shuffle(n, seed, CPU, rank, world_size)
+    shuffle.set_epoch(epoch)
+    return shuffle.order().tolist()
+
+
+def numbered(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images whose every pixel is their index, and their indices as labels."""
+    labels = torch.arange(n)
+    return labels.float()[:, None, None].expand(n, 2, 2).contiguous(), labels
+
+
+@given(seed=st.integers(0, 2**32 - 1), epoch=st.integers(0, 10_000), n=st.integers(1, 50))
+def test_order_is_the_same_for_the_same_seed_and_epoch(seed: int, epoch: int, n: int) -> None:
+    assert order_of(n, seed, epoch) == order_of(n, seed, epoch)
+
+
+def test_order_depends_on_nothing_that_was_drawn_before() -> None:
+    shuffle = Shuffle(100, 3, CPU)
+    shuffle.set_epoch(5)
+    first = shuffle.order()
+    assert torch.equal(shuffle.order(), first)
+    for epoch in (0, 6, 1):
+        shuffle.set_epoch(epoch)
+        shuffle.order()
+    torch.manual_seed(99)
+    shuffle.set_epoch(5)
+    assert torch.equal(shuffle.order(), first)
+
+
+def test_drawing_an_order_leaves_torchs_own_random_numbers_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    order_of(100, 1, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_order_differs_between_epochs() -> None:
+    orders = {tuple(order_of(100, 0, epoch)) for epoch in range(20)}
+    assert len(orders) == 20
+
+
+def test_order_differs_between_seeds() -> None:
+    orders = {tuple(order_of(100, seed, epoch)) for seed in range(10) for epoch in range(3)}
+    assert len(orders) == 30
+
+
+def test_order_is_shuffled() -> None:
+    assert order_of(100, 0, 0) != list(range(100))
+
+
+@given(n=st.integers(1, 60), batch_size=st.integers(1, 70), epoch=st.integers(0, 5))
+def test_every_image_comes_once_an_epoch(n: int, batch_size: int, epoch: int) -> None:
+    shuffle = Shuffle(n, 0, CPU)
+    shuffle.set_epoch(epoch)
+    labels = torch.cat([labels for _, labels in Batches(*numbered(n), batch_size, shuffle)])
+    assert sorted(labels.tolist()) == list(range(n))
+
+
+@given(n=st.integers(2, 61), world_size=st.integers(2, 4), epoch=st.integers(0, 5))
+def test_processes_share_the_images_without_overlap_in_equal_parts(
+    n: int, world_size: int, epoch: int
+) -> None:
+    shares = [order_of(n, 7, epoch, rank, world_size) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {n // world_size}
+    drawn = [index for share in shares for index in share]
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) <= set(range(n))
+
+
+def test_two_processes_cover_an_even_number_of_images() -> None:
+    assert sorted(order_of(60, 0, 2, 0, 2) + order_of(60, 0, 2, 1, 2)) == list(range(60))
+
+
+def test_length_of_a_share_is_the_number_of_indices_in_it() -> None:
+    shuffle = Shuffle(61, 0, CPU, rank=1, world_size=2)
+    assert len(shuffle) == len(shuffle.order()) == 30
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_last_batch_is_the_smaller_rest(shuffled: bool) -> None:
+    batches = Batches(*numbered(10), 4, Shuffle(10, 0, CPU) if shuffled else None)
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+
+
+@given(
+    n=st.integers(1, 60),
+    batch_size=st.integers(1, 70),
+    world_size=st.one_of(st.none(), st.integers(1, 3)),
+)
+def test_length_is_the_number_of_batches(n: int, batch_size: int, world_size: int | None) -> None:
+    share = world_size and n >= world_size
+    sampler = Shuffle(n, 0, CPU, 0, world_size) if share else None
+    batches = Batches(*numbered(n), batch_size, sampler)
+    assert len(batches) == len(list(batches))
+
+
+def test_images_keep_their_order_without_a_sampler() -> None:
+    batches = list(Batches(*numbered(10), 3))
+    assert torch.cat([labels for _, labels in batches]).tolist() == list(range(10))
+    assert [images[:, 0, 0].tolist() for images, _ in batches] == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [6, 7, 8],
+        [9],
+    ]
+
+
+def test_images_stay_with_their_labels() -> None:
+    for images, labels in Batches(*numbered(50), 7, Shuffle(50, 0, CPU)):
+        assert torch.equal(images, labels.float()[:, None, None].expand_as(images))
+
+
+def test_next_epoch_of_the_sampler_changes_the_batches() -> None:
+    batches = Batches(*numbered(50), 50, Shuffle(50, 0, CPU))
+    [(_, first)] = batches
+    [(_, again)] = batches
+    batches.sampler.set_epoch(1)
+    [(_, second)] = batches
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
