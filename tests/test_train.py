@@ -264,3 +264,60 @@ def test_two_processes_share_one_run_directory(
     assert {p.parent for p in (tmp_path / "outputs").rglob("*.ckpt")} == {
         run / "checkpoints" for run in runs
     }
+
+
+def test_parts_of_the_users_own_come_from_a_folder_of_configs(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        """
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+class Data(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.rand(64, 20), torch.arange(64) % 3), batch_size=16)
+    val_dataloader = test_dataloader = train_dataloader
+
+class Block(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.LayerNorm(12), torch.nn.Linear(12, 12))
+
+def entropy(tau):
+    return (tau * tau.log()).sum()
+"""
+    )
+    for path, text in {
+        "data/mine.yaml": "_target_: mine.Data",
+        "reg/entropy.yaml": "entropy: {_target_: hydra.utils.get_method, path: mine.entropy}",
+    }.items():
+        (tmp_path / "configs" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "configs" / path).write_text(text)
+    own = ["data=mine", "reg=entropy", "model.block={_target_: mine.Block, _partial_: true}"]
+    sizes = ["model.in_features=20", "model.width=12", "model.out_features=3"]
+    run = ("trainer.max_epochs=1", "hydra.run.dir=run")
+    done = command(TRAIN, "--config-dir", "configs", *own, *sizes, *run)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["metrics"]["penalty/entropy"] < 0
+    assert summary["parameters"] == 20 * 12 + 12 + 5 * (24 + 12 * 12 + 12) + 12 * 3 + 6
+
+    done = command("tvl_lightning.evaluate", "checkpoint=run/checkpoints/last.ckpt")
+    assert done.returncode == 2
+    assert "the checkpoint does not name its data" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_study_over_the_penalty_weights_maximises_the_validation_accuracy(
+    command: Command, tmp_path: Path
+) -> None:
+    study = ["hparams_search=optuna", "hydra.sweeper.n_trials=2", "trainer.max_epochs=1"]
+    done = command(TRAIN, "-m", *SMALL, *study)
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
+    runs = [json.loads(path.read_text()) for path in folder.glob("*/summary.json")]
+    assert len(runs) == 2
+    best = max(run["objective"] for run in runs)
+    assert f"best_value: {best}" in (folder / "optimization_results.yaml").read_text()
+    assert all({"penalty/l1", "penalty/horizon"} <= run["metrics"].keys() for run in runs)

@@ -29,13 +29,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_resumable(path: str | Path, module: TimeVariableClassifier) -> None:
-    """Refuse to go on from the checkpoint of another network.
+def check_resumable(path: str | Path, module: TimeVariableClassifier) -> int:
+    """The iteration of a checkpoint; refuses to go on from that of another network.
 
     Raises:
         InputError: as `read_checkpoint` does, and naming what differs.
     """
-    saved, present = read_checkpoint(path)["hyper_parameters"]["network"], module.network.spec
+    checkpoint = read_checkpoint(path)
+    saved, present = checkpoint["hyper_parameters"]["network"], module.network.spec
     different = [
         f"{name} is {saved.get(name)} there and {present.get(name)} here"
         for name in {**saved, **present}
@@ -46,3 +47,5 @@ def check_resumable(path: str | Path, module: TimeVariableClassifier) -> None:
             f"resume={path}: is of another network ({'; '.join(different)}); "
             "repeat the settings of its run"
         )
+    iteration: int = checkpoint["global_step"]
+    return iteration

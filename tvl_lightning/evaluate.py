@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from tvl_lightning.entry import CONFIG_PATH, check_config, command, refusals
+from tvl_lightning.limits import InputError
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,11 @@ def evaluate(cfg: DictConfig) -> float:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     trained_on = read_checkpoint(cfg.checkpoint).get("datamodule_hyper_parameters", {})
+    dataset = cfg.dataset or trained_on.get("dataset")
+    if dataset is None:
+        raise InputError("dataset: the checkpoint does not name its data; say dataset=NAME")
     data = ImageData(
-        dataset=cfg.dataset or trained_on.get("dataset", "mnist_5k"),
+        dataset=dataset,
         root=cfg.root or trained_on.get("root", "data"),
     )
     module = TimeVariableClassifier.load_from_checkpoint(

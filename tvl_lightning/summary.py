@@ -22,8 +22,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def describe_run(trainer: Trainer, seconds: float) -> dict[str, Any]:
-    """The state at the end of training.
+def describe_run(trainer: Trainer, start_iteration: int, seconds: float) -> dict[str, Any]:
+    """The state at the end of training, which began at `start_iteration` and took `seconds`.
 
     `tested_checkpoint` is that of the best epoch by validation, or the last one where no images
     validate; `objective` is its validation accuracy, or else the last test accuracy.
@@ -46,6 +46,7 @@ def describe_run(trainer: Trainer, seconds: float) -> dict[str, Any]:
         "layers": module.network.layers,
         "tau": module.tau.tolist(),
         "seconds": seconds,
+        "iterations_per_second": (trainer.global_step - start_iteration) / seconds,
         "data": data.describe() if hasattr(data, "describe") else type(data).__name__,
         "device": torch.cuda.get_device_name(module.device)
         if module.device.type == "cuda"

@@ -45,8 +45,7 @@ def train(cfg: DictConfig) -> float:
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
     )
     parameters_before = count_parameters(module.network)
-    if cfg.resume:
-        check_resumable(cfg.resume, module)
+    start_iteration = check_resumable(cfg.resume, module) if cfg.resume else 0
     # after every step τ is projected, then pruned, then recorded
     actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
     trainer = instantiate(
@@ -63,7 +62,7 @@ def train(cfg: DictConfig) -> float:
         summary = {
             "seed": cfg.seed,
             "parameters_before": parameters_before,
-            **describe_run(trainer, time.perf_counter() - start),
+            **describe_run(trainer, start_iteration, time.perf_counter() - start),
         }
         loggers, trainer.loggers = trainer.loggers, []  # the test is no epoch of their curves
         if summary["tested_checkpoint"]:
