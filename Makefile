@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help train test test-fast coverage lint format clean
+.PHONY: help train test test-fast coverage bench lint format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ test-fast: .venv/installed ## run the tests that take seconds
 
 coverage: .venv/installed ## run all tests and list what they do not reach
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+bench: .venv/installed ## time the training step against plain PyTorch, in a few minutes
+	$(BIN)/python benchmarks/run.py
 
 lint: .venv/installed ## check style and types
 	$(BIN)/ruff check .
