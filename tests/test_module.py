@@ -123,3 +123,12 @@ def test_a_checkpoint_with_the_users_own_block_needs_the_network(tmp_path: Path)
         load(tmp_path / "own.ckpt", weights_only=True)
     loaded = load(tmp_path / "own.ckpt", weights_only=True, network=own())
     assert len(loaded.network.hidden) == 2
+
+
+def test_a_loss_that_is_not_finite_shows_in_the_mean_of_the_epoch(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.fit(
+        TimeVariableClassifier(network(), {"overflow": lambda tau: tau.sum() * torch.inf}),
+        Loaders(),
+    )
+    assert not run.callback_metrics["train/loss"].isfinite()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from tests.conftest import SMALL, Command
 
@@ -75,7 +76,11 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
     tags = set(events.Tags()["scalars"])
     assert {"tau/00", "tau/03", "penalty/l1", "val/acc", "train/loss", "hp/test/acc"} <= tags
     assert "custom_scalars__config__" in events.Tags()["tensors"]
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    plugin = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    shown = HParamsPluginData.FromString(plugin).session_start_info.hparams
+    assert shown["model"].string_value == "fractional"
+    assert shown["reg/l1/weight"].number_value == 0.01
+    assert not any("_target_" in name for name in shown)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(

@@ -1,6 +1,6 @@
 """The LightningModule: task loss plus penalties on τ, metrics, and the optimizer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,9 +56,11 @@ class TimeVariableClassifier(LightningModule):
             logger=False,
         )
         classes = self.network.spec["out_features"]
-        self.train_loss, self.train_task_loss = MeanMetric(), MeanMetric()
+        # "disable": a loss that is not finite has to show in the mean (and weights are ignored)
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.train_task_loss = MeanMetric(nan_strategy="disable")
         self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
-        self.eval_task_loss = MeanMetric()
+        self.eval_task_loss = MeanMetric(nan_strategy="disable")
         self.eval_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self._unmeasured: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
@@ -89,9 +91,9 @@ class TimeVariableClassifier(LightningModule):
 
     def _measure(self) -> None:
         losses, task_losses, logits, labels = zip(*self._unmeasured, strict=True)
-        sizes = torch.tensor([len(batch) for batch in labels])
-        self.train_loss.update(torch.stack(losses), sizes)
-        self.train_task_loss.update(torch.stack(task_losses), sizes)
+        sizes = [len(batch) for batch in labels]
+        self.train_loss.update(_for_each_image(losses, sizes))
+        self.train_task_loss.update(_for_each_image(task_losses, sizes))
         self.train_acc.update(torch.cat(logits), torch.cat(labels))
         self._unmeasured.clear()
 
@@ -140,3 +142,7 @@ class TimeVariableClassifier(LightningModule):
         if self.scheduler is None:
             return optimizer
         return [optimizer], [self.scheduler(optimizer)]
+
+
+def _for_each_image(losses: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    return torch.cat([loss.expand(size) for loss, size in zip(losses, sizes, strict=True)])

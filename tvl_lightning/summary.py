@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,36 @@ def describe_run(trainer: Trainer, start_iteration: int, seconds: float) -> dict
     }
 
 
-def log_settings(loggers: list[Logger], settings: Any, summary: dict[str, Any]) -> None:
-    """Give TensorBoard's hyperparameters page one line: the settings and what they reached."""
+def log_settings(
+    loggers: list[Logger],
+    choices: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    summary: dict[str, Any],
+) -> None:
+    """Give TensorBoard's hyperparameters page one line: the settings and what they reached.
+
+    Args:
+        loggers: those of the run.
+        choices: what was chosen in each config group.
+        settings: the whole configuration; of the groups that matter, all but `_target_` and the
+            like is shown.
+        summary: that of the run.
+    """
+    shown: dict[str, Any] = {"seed": settings["seed"]}
+    for group in ("model", "tau", "reg", "projection", "pruning", "optimizer", "data"):
+        shown[group] = str(choices.get(group))
+        shown |= {f"{group}/{name}": value for name, value in _leaves(settings[group])}
     reached = {f"hp/{name}": value for name, value in summary.get("test", {}).items()}
     for logger in loggers:
-        logger.log_hyperparams(settings, {"hp/objective": summary["objective"], **reached})
+        logger.log_hyperparams(shown, {"hp/objective": summary["objective"], **reached})
+
+
+def _leaves(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}/{rest}", leaf) for rest, leaf in _leaves(value))
+        elif not name.startswith("_") and value is not None:
+            yield name, value
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -70,7 +71,9 @@ def train(cfg: DictConfig) -> float:
                 module, data, ckpt_path=summary["tested_checkpoint"], weights_only=True
             )
     if trainer.is_global_zero:
-        log_settings(loggers, OmegaConf.to_container(cfg, resolve=True), summary)
+        choices: Any = HydraConfig.get().runtime.choices
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        log_settings(loggers, choices, settings, summary)
         write_json(folder / "summary.json", summary)
         draw_run(folder)
         log.info("run directory: %s", folder)

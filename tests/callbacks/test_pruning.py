@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
 from tests.callbacks.conftest import Fit, fractional
@@ -191,3 +192,8 @@ def test_a_deeper_checkpoint_loads_into_a_pruned_network(
     assert len(module.network.layers) == 3
     trainer.test(module, images, ckpt_path=tmp_path / "deep.ckpt", weights_only=True, verbose=False)
     assert module.network.layers == [0, 1, 2, 3, 4]
+
+
+def test_averaged_weights_are_refused(fit: Fit) -> None:
+    with pytest.raises(InputError, match="does not go with WeightAveraging"):
+        fit(AdaptivePruning(), EMAWeightAveraging())

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from tvl_lightning.limits import InputError, check
@@ -37,7 +38,8 @@ class AdaptivePruning(Callback):
         force: also prune a network in which a layer with τ = 0 is not the identity.
 
     Raises:
-        InputError: for values out of range, a fractional network, or several processes.
+        InputError: for values out of range, a fractional network, several processes, or averaged
+            weights.
     """
 
     def __init__(
@@ -63,6 +65,12 @@ class AdaptivePruning(Callback):
             raise InputError(
                 "pruning=adaptive: in a fractional network a layer with τ near 0 is not redundant, "
                 "because the history goes through it; pruning.force=true prunes all the same"
+            )
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(callback, WeightAveraging) for callback in callbacks):
+            raise InputError(
+                "pruning=adaptive: does not go with WeightAveraging, which would average the "
+                "parameters of different layers"
             )
         if trainer.world_size > 1:
             raise InputError(
