@@ -5,12 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lightning import Callback, Trainer
 
 REPOSITORY = Path(__file__).parents[1]
 
 SMALL = ["model.width=12", "model.hidden_layers=4", "data.batch_size=200"]
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def quiet_trainer(folder: Path, *callbacks: Callback, epochs: int = 1) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
 
 
 @pytest.fixture

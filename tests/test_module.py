@@ -7,26 +7,13 @@ from lightning import Callback, LightningDataModule, Trainer
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.conftest import quiet_trainer
 from tvl_lightning.callbacks import TauTrajectory
 from tvl_lightning.data import ImageData
 from tvl_lightning.limits import InputError
 from tvl_lightning.module import TimeVariableClassifier
 from tvl_lightning.networks import TimeVariableResNet
 from tvl_lightning.regularizers import L1, L2, Horizon
-
-
-def trainer(folder: Path, *callbacks: Callback, epochs: int = 1) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
 
 
 def network() -> TimeVariableResNet:
@@ -67,7 +54,7 @@ def test_metrics_are_means_over_all_images_of_the_epoch(tmp_path: Path) -> None:
     literal = Literal()
     data = ImageData(batch_size=70)  # 51 batches and a smaller one
     module = TimeVariableClassifier(network(), {"l1": L1(0.1)})
-    run = trainer(tmp_path, literal)
+    run = quiet_trainer(tmp_path, literal)
     run.fit(module, data)
     metrics = run.callback_metrics
     assert literal.n == 3600
@@ -92,7 +79,7 @@ class Loaders(LightningDataModule):
 
 
 def test_any_datamodule_can_stand_in(tmp_path: Path) -> None:
-    run = trainer(tmp_path, TauTrajectory(tmp_path / "tau.npz"))
+    run = quiet_trainer(tmp_path, TauTrajectory(tmp_path / "tau.npz"))
     module = TimeVariableClassifier(network())
     run.fit(module, Loaders())
     assert {"train/acc", "val/acc"} <= run.callback_metrics.keys()
@@ -100,7 +87,7 @@ def test_any_datamodule_can_stand_in(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_says_by_itself_how_to_build_its_module(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
+    run = quiet_trainer(tmp_path)
     module = TimeVariableClassifier(network(), {"horizon": Horizon(0.5, 1.0)})
     run.fit(module, Loaders())
     run.save_checkpoint(tmp_path / "one.ckpt")
@@ -115,7 +102,7 @@ def test_a_checkpoint_with_the_users_own_block_needs_the_network(tmp_path: Path)
     def own() -> TimeVariableResNet:
         return TimeVariableResNet(784, 10, 3, 10, block=lambda: torch.nn.Linear(10, 10, bias=False))
 
-    run = trainer(tmp_path)
+    run = quiet_trainer(tmp_path)
     run.fit(TimeVariableClassifier(own()), Loaders())
     run.save_checkpoint(tmp_path / "own.ckpt")
     load = TimeVariableClassifier.load_from_checkpoint
@@ -126,7 +113,7 @@ def test_a_checkpoint_with_the_users_own_block_needs_the_network(tmp_path: Path)
 
 
 def test_a_loss_that_is_not_finite_shows_in_the_mean_of_the_epoch(tmp_path: Path) -> None:
-    run = trainer(tmp_path)
+    run = quiet_trainer(tmp_path)
     run.fit(
         TimeVariableClassifier(network(), {"overflow": lambda tau: tau.sum() * torch.inf}),
         Loaders(),

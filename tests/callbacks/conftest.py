@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning import Callback, Trainer, seed_everything
 
+from tests.conftest import quiet_trainer
 from tvl_lightning.data import ImageData
 from tvl_lightning.module import TimeVariableClassifier
 from tvl_lightning.networks import FractionalDNN, TimeVariableNetwork, TimeVariableResNet
@@ -36,17 +37,7 @@ def fit(tmp_path: Path, images: ImageData) -> Fit:
         seed_everything(1, verbose=False)
         network = network or TimeVariableResNet(784, 10, 5, 10)
         classifier = TimeVariableClassifier(network, optimizer=optimizer, **module)
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            callbacks=list(callbacks),
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            num_sanity_val_steps=0,
-            default_root_dir=tmp_path,
-        )
+        trainer = quiet_trainer(tmp_path, *callbacks, epochs=epochs)
         trainer.fit(classifier, images, ckpt_path=resume, weights_only=True)
         return trainer, classifier
 

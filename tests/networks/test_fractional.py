@@ -2,7 +2,6 @@ import gc
 import itertools
 import math
 import weakref
-from collections.abc import Iterator
 
 import mpmath
 import pytest
@@ -18,11 +17,7 @@ GAMMA = st.floats(0.05, 1)
 SEED = st.integers(0, 2**31)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def _random_steps(n: int) -> Tensor:

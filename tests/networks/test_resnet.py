@@ -1,6 +1,5 @@
 import itertools
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,12 +10,7 @@ from torch import Tensor, nn
 from tests.networks import literal
 from tvl_lightning.networks import TimeVariableResNet
 
-
-@pytest.fixture(autouse=True, scope="module")
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,11 +16,7 @@ EVERY_RULE = ["learned", "fixed", FIXED_FIRST, "final", FINAL_DETACHED, "simplex
 SEED = st.integers(0, 2**31)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def _options(rule: str | Mapping[str, Any]) -> dict[str, Any]:

