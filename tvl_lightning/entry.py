@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tvl_lightning.limits import LIMITS, InputError, check
+from tvl_lightning.setups import setup_of
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +39,29 @@ def unique_folder(wanted: str) -> str:
 
 def run_folder(resume: str | None, wanted: str) -> str:
     """The folder of a run: that of `resume` where it is a run's last checkpoint, else a new one."""
-    if resume:
+    if resume and resume != "auto":
         run = Path(resume).parent.parent
         if Path(resume).name == "last.ckpt" and (run / ".hydra").is_dir():
             return str(run)
     return unique_folder(wanted)
 
 
+def setup_name(_root_: DictConfig) -> str:
+    """The setup and the seed of a run of the paper; other settings are refused."""
+    groups = ["variant", "model", "tau", "reg", "pruning", "optimizer", "data", "seed"]
+    settings: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, groups), resolve=True)
+    try:
+        return f"{setup_of(settings)}-seed{settings['seed']}"
+    except InputError as error:
+        raise InputError(
+            f"{error}; for other settings set hydra.sweep.dir and hydra.sweep.subdir"
+        ) from None
+
+
 OmegaConf.register_new_resolver("run_dir", run_folder, use_cache=True)
 OmegaConf.register_new_resolver("sweep_dir", unique_folder, use_cache=True)
+OmegaConf.register_new_resolver("setup_name", setup_name)
+OmegaConf.register_new_resolver("equal", lambda a, b: a == b)
 
 
 def check_config(cfg: DictConfig) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from tvl_lightning.networks import TimeVariableNetwork, build_network
@@ -108,21 +108,33 @@ class TimeVariableClassifier(LightningModule):
             "train/acc": self.train_acc,
         }
         values = {name: metric.compute() for name, metric in metrics.items()}
-        values |= {f"penalty/{name}": value for name, value in self.penalty_values().items()}
+        values |= self._penalty_metrics()
         for metric in metrics.values():
             metric.reset()
         self.log_dict(values, logger=False)
         # Lightning would log after the callbacks have saved the checkpoint, and a run killed in
         # between would miss this epoch for good
+        self._write(values, self.current_epoch)
+
+    def _penalty_metrics(self) -> dict[str, Tensor]:
+        return {f"penalty/{name}": value for name, value in self.penalty_values().items()}
+
+    def _write(self, values: Mapping[str, Tensor], epoch: int) -> None:
         numbers = {name: float(value) for name, value in values.items()}
         for logger in self.loggers:
-            logger.log_metrics(
-                {**numbers, "epoch": self.current_epoch}, step=self.trainer.global_step - 1
-            )
+            logger.log_metrics({**numbers, "epoch": epoch}, step=self.trainer.global_step - 1)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate one batch of the validation images, or of the test set where there are none."""
-        self._evaluate(batch, getattr(self.trainer.datamodule, "validates_on", "val"))  # type: ignore[attr-defined]
+        self._evaluate(batch, self._validates_on())
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self) -> None:
+        """Log the state before training, as the end of epoch -1; Lightning would not."""
+        if self.trainer.sanity_checking:
+            metrics = self._evaluation_metrics(self._validates_on())
+            values = {name: metric.compute() for name, metric in metrics.items()}
+            self._write({**values, **self._penalty_metrics()}, epoch=-1)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Evaluate one batch of the test set."""
@@ -133,8 +145,13 @@ class TimeVariableClassifier(LightningModule):
         logits = self(images)
         self.eval_task_loss.update(cross_entropy(logits, labels, reduction="none"))
         self.eval_acc.update(logits, labels)
-        metrics = {f"{stage}/task_loss": self.eval_task_loss, f"{stage}/acc": self.eval_acc}
-        self.log_dict(metrics, on_step=False, on_epoch=True, prog_bar=True)
+        self.log_dict(self._evaluation_metrics(stage), on_step=False, on_epoch=True, prog_bar=True)
+
+    def _evaluation_metrics(self, stage: str) -> dict[str, Metric]:
+        return {f"{stage}/task_loss": self.eval_task_loss, f"{stage}/acc": self.eval_acc}
+
+    def _validates_on(self) -> str:
+        return getattr(self.trainer.datamodule, "validates_on", "val")  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer over all parameters, and its scheduler where there is one."""

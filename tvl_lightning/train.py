@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tvl_lightning.entry import CONFIG_PATH, check_config, command, refusals
+from tvl_lightning.restart import earlier_objective, last_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,14 @@ def main(cfg: DictConfig) -> float:
 def train(cfg: DictConfig) -> float:
     """Train, test, write the run directory, and return the accuracy that a sweeper maximises."""
     check_config(cfg)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    resume = cfg.resume
+    if resume == "auto":
+        objective = earlier_objective(folder, settings)
+        if objective is not None:
+            return objective
+        resume = last_checkpoint(folder)
     # torch comes after the check, so that a refused command answers at once
     from lightning import seed_everything
 
@@ -35,7 +44,6 @@ def train(cfg: DictConfig) -> float:
     from tvl_lightning.module import TimeVariableClassifier
     from tvl_lightning.summary import count_parameters, describe_run, log_settings, write_json
 
-    folder = Path(HydraConfig.get().runtime.output_dir)
     seed_everything(cfg.seed, verbose=False)
 
     data = instantiate(cfg.data)
@@ -46,7 +54,7 @@ def train(cfg: DictConfig) -> float:
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
     )
     parameters_before = count_parameters(module.network)
-    start_iteration = check_resumable(cfg.resume, module) if cfg.resume else 0
+    start_iteration = check_resumable(resume, module) if resume else 0
     # after every step τ is projected, then pruned, then recorded
     actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
     trainer = instantiate(
@@ -59,8 +67,9 @@ def train(cfg: DictConfig) -> float:
 
     with processes_join_this_run(trainer, folder):
         start = time.perf_counter()
-        trainer.fit(module, data, ckpt_path=cfg.resume, weights_only=True)
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
         summary = {
+            "settings": settings,
             "seed": cfg.seed,
             "parameters_before": parameters_before,
             **describe_run(trainer, start_iteration, time.perf_counter() - start),
@@ -72,7 +81,6 @@ def train(cfg: DictConfig) -> float:
             )
     if trainer.is_global_zero:
         choices: Any = HydraConfig.get().runtime.choices
-        settings: Any = OmegaConf.to_container(cfg, resolve=True)
         log_settings(loggers, choices, settings, summary)
         write_json(folder / "summary.json", summary)
         draw_run(folder)

@@ -1,0 +1,43 @@
+"""Where a run stands that is started once more in its own folder."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tvl_lightning.limits import InputError
+
+log = logging.getLogger(__name__)
+
+_DECISIVE = ("seed", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler")
+
+
+def earlier_objective(folder: Path, settings: Mapping[str, Any]) -> float | None:
+    """What the run in `folder` reached, if it has ended.
+
+    Raises:
+        InputError: for a run with other settings than `settings`.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
+        return None
+    summary = json.loads(path.read_text())
+    earlier = summary["settings"]
+    different = [name for name in _DECISIVE if earlier[name] != settings[name]]
+    if earlier["trainer"]["max_epochs"] != settings["trainer"]["max_epochs"]:
+        different.append("trainer.max_epochs")
+    if different:
+        raise InputError(
+            f"resume=auto: {folder} holds a run with another {', '.join(different)}; "
+            "choose another folder"
+        )
+    log.info("%s has ended before", folder)
+    objective: float = summary["objective"]
+    return objective
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint of a run that was stopped, if it came that far."""
+    path = folder / "checkpoints" / "last.ckpt"
+    return str(path) if path.is_file() else None
