@@ -29,11 +29,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
+from tvl_lightning.checkpoint import AtomicCheckpointIO
 from tvl_lightning.data import ImageData
 from tvl_lightning.data.images import Dataset as Split
 from tvl_lightning.data.images import as_images
 from tvl_lightning.entry import CONFIG_PATH
-from tvl_lightning.files import AtomicCheckpointIO
 from tvl_lightning.module import TimeVariableClassifier
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tvl_lightning.files import AtomicCheckpointIO, replacing
+from tvl_lightning.checkpoint import AtomicCheckpointIO
+from tvl_lightning.files import replacing
 
 
 def test_new_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 import torch
-from tvl_lightning.files import AtomicCheckpointIO
+from tvl_lightning.checkpoint import AtomicCheckpointIO
 
 torch.set_num_threads(1)
 path = Path(sys.argv[1])

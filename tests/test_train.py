@@ -51,10 +51,13 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
 
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert [row["epoch"] for row in rows] == ["-1", "0", "1", "2"]
     columns = {"train/loss", "train/task_loss", "train/acc", "val/task_loss", "val/acc"}
     assert columns | {"penalty/l1", "penalty/horizon"} <= rows[0].keys()
-    assert all(row[name] for row in rows for name in columns)
+    assert all(row[name] for row in rows[1:] for name in columns)
+    before_training = {name for name, value in rows[0].items() if value}
+    measured = {"val/task_loss", "val/acc", "penalty/l1", "penalty/horizon"}
+    assert before_training == measured | {"epoch", "step"}
 
     with np.load(run / "tau.npz") as file:
         trajectory = dict(file)
@@ -171,7 +174,8 @@ def test_without_validation_images_the_test_set_is_evaluated_after_every_epoch(
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2
+    assert [row["epoch"] for row in rows] == ["-1", "0", "1"]
+    assert all(row["test/acc"] for row in rows)
     assert "val/acc" not in rows[0]
     assert summary["data"]["train_images"] == 4000
     assert summary["tested_checkpoint"].endswith("last.ckpt")

@@ -1,12 +1,30 @@
-"""Checkpoints read as plain data: no code in them is run."""
+"""Checkpoints: written whole or not at all, read as plain data so that no code in them is run."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from tvl_lightning.files import replacing
 from tvl_lightning.limits import InputError
 from tvl_lightning.module import TimeVariableClassifier
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints so that a killed process leaves the previous one.
+
+    Lightning's own writer moves a file over from the folder for temporary files, which is a copy
+    where that folder is another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Save `checkpoint` to `path`, or leave `path` as it is."""
+        with replacing(Path(path)) as part:
+            super().save_checkpoint(checkpoint, part, storage_options)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def processes_join_this_run(trainer: Trainer, folder: Path) -> Iterator[None]:
         config.hydra.run.dir = str(folder)
     command_line, environment = sys.argv[1:], dict(os.environ)
     if config.hydra.mode == RunMode.MULTIRUN:
-        sys.argv[1:] = list(config.hydra.overrides.task)
+        sys.argv[1:] = [*config.hydra.overrides.task, "hydra.mode=RUN"]
     try:
         yield
     finally:

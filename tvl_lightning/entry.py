@@ -93,11 +93,15 @@ def _settings(node: DictConfig, prefix: str) -> Iterator[tuple[str, str, Any]]:
 def command(main: Callable[[], object]) -> None:
     """Run a Hydra command from a shell."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of being printed
+    with refusals():
+        main()
+
+
+def quieten() -> None:
+    """Keep what is no news to the user from the terminal; a launcher may run jobs elsewhere."""
     # Lightning prints what it logs, and Hydra logs it once more
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec")  # of Lightning on torch
-    with refusals():
-        main()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from tvl_lightning.entry import CONFIG_PATH, check_config, command, refusals
+from tvl_lightning.entry import CONFIG_PATH, check_config, command, quieten, refusals
 from tvl_lightning.limits import InputError
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name="evaluate")
 def main(cfg: DictConfig) -> float:
     """The command."""
+    quieten()
     with refusals():
         return evaluate(cfg)
 

@@ -4,9 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 
 @contextmanager
@@ -19,18 +16,3 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints so that a killed process leaves the previous one.
-
-    Lightning's own writer moves a file over from the folder for temporary files, which is a copy
-    where that folder is another file system.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:
-        """Save `checkpoint` to `path`, or leave `path` as it is."""
-        with replacing(Path(path)) as part:
-            super().save_checkpoint(checkpoint, part, storage_options)

@@ -131,7 +131,7 @@ class TimeVariableClassifier(LightningModule):
     @torch.no_grad()
     def on_validation_epoch_end(self) -> None:
         """Log the state before training, as the end of epoch -1; Lightning would not."""
-        if self.trainer.sanity_checking:
+        if self.trainer.sanity_checking and self.trainer.global_step == 0:
             metrics = self._evaluation_metrics(self._validates_on())
             values = {name: metric.compute() for name, metric in metrics.items()}
             self._write({**values, **self._penalty_metrics()}, epoch=-1)

@@ -1,16 +1,38 @@
-"""Where a run stands that is started once more in its own folder."""
+"""`resume=auto`: a run that is started once more in its own folder."""
 
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from tvl_lightning.limits import InputError
 
 log = logging.getLogger(__name__)
 
 _DECISIVE = ("seed", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler")
+
+
+@contextmanager
+def sole_run(folder: Path) -> Iterator[None]:
+    """Wait until no other run works in `folder`; its own processes share it."""
+    if "LOCAL_RANK" in os.environ:
+        yield
+        return
+    lock = FileLock(folder / ".lock")  # the system lets go of it when the process dies
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: waiting for the run that works there", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def earlier_objective(folder: Path, settings: Mapping[str, Any]) -> float | None:

@@ -122,3 +122,9 @@ def _variant(settings: Mapping[str, Any], model: str, pruned: bool) -> str:
     if len(sides) > 1:
         raise InputError("variant: some options are the paper's and some the authors'")
     return {True: "authors", False: "paper"}[sides.pop()] if sides else ""
+
+
+def setup(data: str, model: str, tau: str, pruned: bool = False, variant: str = "paper") -> Setup:
+    """The setup of a variant, which is that of both where they do not differ."""
+    differs = model == "fractional" or tau in ("fixed", "final") or pruned
+    return Setup(data, model, tau, pruned, variant if differs else "")

@@ -10,8 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from tvl_lightning.entry import CONFIG_PATH, check_config, command, refusals
-from tvl_lightning.restart import earlier_objective, last_checkpoint
+from tvl_lightning.entry import CONFIG_PATH, check_config, command, quieten, refusals
+from tvl_lightning.restart import earlier_objective, last_checkpoint, sole_run
 
 log = logging.getLogger(__name__)
 
@@ -19,28 +19,28 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name="train")
 def main(cfg: DictConfig) -> float:
     """The command."""
-    with refusals():
-        return train(cfg)
-
-
-def train(cfg: DictConfig) -> float:
-    """Train, test, write the run directory, and return the accuracy that a sweeper maximises."""
-    check_config(cfg)
+    quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    resume = cfg.resume
-    if resume == "auto":
-        objective = earlier_objective(folder, settings)
-        if objective is not None:
+    with refusals():
+        check_config(cfg)
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        if cfg.resume != "auto":
+            return train(cfg, settings, folder, cfg.resume)
+        with sole_run(folder):
+            objective = earlier_objective(folder, settings)
+            if objective is None:
+                objective = train(cfg, settings, folder, last_checkpoint(folder))
             return objective
-        resume = last_checkpoint(folder)
+
+
+def train(cfg: DictConfig, settings: dict[str, Any], folder: Path, resume: str | None) -> float:
+    """Train, test, write the run directory, and return the accuracy that a sweeper maximises."""
     # torch comes after the check, so that a refused command answers at once
     from lightning import seed_everything
 
-    from tvl_lightning.analysis.figures import draw_run
-    from tvl_lightning.checkpoint import check_resumable
+    from tvl_lightning.analysis.run_figures import draw_run
+    from tvl_lightning.checkpoint import AtomicCheckpointIO, check_resumable
     from tvl_lightning.distributed import processes_join_this_run
-    from tvl_lightning.files import AtomicCheckpointIO
     from tvl_lightning.module import TimeVariableClassifier
     from tvl_lightning.summary import count_parameters, describe_run, log_settings, write_json
 

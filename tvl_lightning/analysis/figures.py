@@ -1,51 +1,216 @@
-"""The figures of one run, drawn from its directory."""
+"""Draw the figures of the paper from run directories.
 
+    python -m tvl_lightning.analysis.figures FOLDER
+
+writes figure_4_1 to figure_4_6, each as PNG and SVG, to FOLDER/figures. What goes beyond the paper,
+the authors' variants and tau=simplex, stands beside or below its panels. With several seeds a curve
+is their mean, and a band reaches from the least to the greatest.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tvl_lightning.analysis.runs import Run, read_run
+from tvl_lightning.analysis.command import on_folder
+from tvl_lightning.analysis.runs import Array, Run
+from tvl_lightning.analysis.study import (
+    Study,
+    accuracy,
+    epochs,
+    loss,
+    over_seeds,
+    read_study,
+    tau,
+)
 from tvl_lightning.files import replacing
+from tvl_lightning.setups import Setup, setup
 
-_LINE_STYLES = ["-", "--", "-.", ":"]  # told apart in grey, too
+DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion MNIST"}
+MODELS = {"resnet": "ResNet", "fractional": "Fractional DNN"}
+LEARNED = {
+    "learned": "no regularization",
+    "l1": r"$\ell^1$ regularization",
+    "horizon": "time horizon regularization",
+    "final": r"final $\tau$ dependency",
+}
+SIMPLEX = {"simplex": r"$\tau$ on the simplex (not in the paper)"}
+VARIANTS = {"paper": "as in the paper", "authors": "as in the authors' code"}
+
+_STYLES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
+_GREYS = [0.0, 0.55, 0.25, 0.75, 0.4, 0.85]  # along a map that is ordered in print, too
+_POINTS = 500  # of a curve over a logarithmic axis
+
+Quantity = tuple[str, Callable[[Run], Array]]
+ACCURACY: Quantity = ("accuracy", accuracy)
+LOSS: Quantity = ("cross entropy", loss)
 
 
-def draw_run(folder: str | Path) -> None:
-    """Draw `figures/tau.png` and `figures/curves.png` into a run directory."""
-    run = read_run(folder)
-    if run.trajectory:
-        _save(tau_figure(run), Path(folder) / "figures" / "tau.png")
-    if run.metrics:
-        _save(curves_figure(run), Path(folder) / "figures" / "curves.png")
+def figure_4_1(study: Study) -> Figure:
+    """Accuracies for learned and fixed τ; a column for each data set, a row for each variant."""
+    figure, grid = _grid(2, 2)
+    for row, (variant, title) in zip(grid, VARIANTS.items(), strict=True):
+        for axes, (data, name) in zip(row, DATA.items(), strict=True):
+            curves = {
+                f"{network}, {kind} $\\tau$": setup(data, model, choice, variant=variant)
+                for model, network in MODELS.items()
+                for choice, kind in (("learned", "learned"), ("fixed", "fixed"))
+            }
+            _over_epochs(axes, study, curves, ACCURACY)
+            axes.set_title(f"{name}, {title}")
+    return _with_legend(figure)
 
 
-def tau_figure(run: Run) -> Figure:
-    """Every τ over the iterations; the curve of a removed layer ends where it was removed."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for layer, tau in enumerate(run.trajectory["tau"].T):
-        style = _LINE_STYLES[layer % len(_LINE_STYLES)]
-        axes.plot(run.trajectory["iteration"], tau, style, label=rf"$\tau^{{({layer})}}$")
+def figure_4_2(study: Study) -> Figure:
+    """Accuracies and losses of the setups with learned τ, ResNet."""
+    return _setups(study, "resnet")
+
+
+def figure_4_3(study: Study) -> Figure:
+    """Accuracies and losses of the setups with learned τ, Fractional DNN."""
+    return _setups(study, "fractional")
+
+
+def figure_4_4(study: Study) -> Figure:
+    """τ of a ResNet over the iterations on Fashion MNIST."""
+    return _time_steps(study, "resnet", pruned=False)
+
+
+def figure_4_5(study: Study) -> Figure:
+    """τ of a Fractional DNN over the iterations on Fashion MNIST."""
+    return _time_steps(study, "fractional", pruned=False)
+
+
+def figure_4_6(study: Study) -> Figure:
+    """τ of a ResNet with adaptive pruning over the iterations on Fashion MNIST."""
+    return _time_steps(study, "resnet", pruned=True)
+
+
+FIGURES = [figure_4_1, figure_4_2, figure_4_3, figure_4_4, figure_4_5, figure_4_6]
+
+
+def _setups(study: Study, model: str) -> Figure:
+    """A row for each data set: accuracy and loss of the paper's variant, then of the authors'."""
+    figure, grid = _grid(2, 4)
+    for row, (data, name) in zip(grid, DATA.items(), strict=True):
+        panels = [(variant, q) for variant in VARIANTS for q in (ACCURACY, LOSS)]
+        for axes, (variant, quantity) in zip(row, panels, strict=True):
+            curves = {
+                label: setup(data, model, choice, variant=variant)
+                for choice, label in (LEARNED | SIMPLEX).items()
+                if choice in LEARNED or variant == "paper"
+            }
+            _over_epochs(axes, study, curves, quantity)
+            axes.set_title(f"{name}, {VARIANTS[variant]}")
+    return _with_legend(figure)
+
+
+def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
+    """The paper's four panels; right of them the authors' variant; below them the simplex."""
+
+    def panel(choice: str, variant: str = "paper") -> Setup:
+        return setup("fashion_mnist", model, choice, pruned, variant)
+
+    theirs = {c: panel(c, "authors") for c in LEARNED if panel(c, "authors") != panel(c)}
+    figure, grid = _grid(3, 4 if len(theirs) > 1 else 3)
+    places = [grid[0][0], grid[0][1], grid[1][0], grid[1][1]]
+    panels = [
+        (axes, panel(choice), label)
+        for axes, (choice, label) in zip(places, LEARNED.items(), strict=True)
+    ]
+    panels.append((grid[2][0], panel("simplex"), SIMPLEX["simplex"]))
+    places = [grid[0][2], grid[0][-1], grid[1][2], grid[1][-1]] if len(theirs) > 1 else [grid[1][2]]
+    panels += [
+        (axes, shown, f"{LEARNED[choice]}, authors' code")
+        for axes, (choice, shown) in zip(places, theirs.items(), strict=True)
+    ]
+    for axes, shown, title in panels:
+        _over_iterations(axes, study, shown)
+        axes.set_title(title)
+    for axes in {*(a for row in grid for a in row)} - {axes for axes, _, _ in panels}:
+        axes.remove()
+    return _with_legend(figure)
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    figure = Figure(figsize=(3.1 * columns, 2.5 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in axes]
+
+
+def _over_epochs(axes: Axes, study: Study, curves: dict[str, Setup], quantity: Quantity) -> None:
+    label, values = quantity
+    for number, (name, shown) in enumerate(curves.items()):
+        if runs := study.find(shown):
+            x, _, _ = over_seeds(runs, epochs)
+            _draw(axes, number, x, over_seeds(runs, values), name)
+    axes.set(xlabel="epoch", ylabel=label)
+    if label == LOSS[0]:
+        axes.set_yscale("log")
+    _say_if_empty(axes, curves.values())
+
+
+def _over_iterations(axes: Axes, study: Study, shown: Setup) -> None:
+    if runs := study.find(shown):
+        statistics = over_seeds(runs, tau)
+        n = len(statistics[0])
+        kept = np.unique(np.geomspace(1, n, _POINTS).round().astype(int)) - 1
+        for layer in range(statistics[0].shape[1]):
+            name = rf"$\tau^{{({layer})}}$"
+            _draw(axes, layer, kept + 1, [s[kept, layer] for s in statistics], name)
     axes.set(xscale="log", xlabel="iteration", ylabel=r"$\tau$")
-    axes.legend(ncols=2 if len(run.trajectory["tau"].T) <= 12 else 4, fontsize="small")
+    _say_if_empty(axes, [shown])
+
+
+def _draw(axes: Axes, number: int, x: Array, band: Iterable[Array], label: str) -> None:
+    mean, least, greatest = band
+    colour = mpl.colormaps["viridis"](_GREYS[number % len(_GREYS)])
+    style = _STYLES[number % len(_STYLES)]
+    axes.plot(x, mean, color=colour, linestyle=style, linewidth=1.2, label=label)
+    if not np.array_equal(least, greatest, equal_nan=True):
+        axes.fill_between(x, least, greatest, color=colour, alpha=0.25, linewidth=0)
+
+
+def _say_if_empty(axes: Axes, wanted: Iterable[Setup]) -> None:
+    if not axes.lines:
+        text = "no run of\n" + "\n".join(map(str, wanted))
+        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, fontsize=6)
+
+
+def _with_legend(figure: Figure) -> Figure:
+    handles = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+    if handles:
+        figure.legend(
+            handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles))
+        )
     return figure
 
 
-def curves_figure(run: Run) -> Figure:
-    """Accuracy and cross entropy over the epochs."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, metric, label in zip(
-        figure.subplots(1, 2), ("acc", "task_loss"), ("accuracy", "cross entropy"), strict=True
-    ):
-        for stage, style in zip(("train", "val", "test"), _LINE_STYLES, strict=False):
-            if f"{stage}/{metric}" in run.metrics:
-                values = run.metrics[f"{stage}/{metric}"]
-                axes.plot(run.metrics["epoch"] + 1, values, style, label=stage)
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.legend()
-    return figure
+def draw_figures(
+    study: Study, folder: Path, endings: tuple[str, ...] = ("png", "svg")
+) -> dict[str, list[str]]:
+    """Draw all figures into `folder`, and return the missing setups of each by name."""
+    missing = {}
+    for draw in FIGURES:
+        study.missing.clear()
+        figure = draw(study)
+        missing[draw.__name__] = sorted(map(str, study.missing))
+        for ending in endings:
+            with replacing(folder / f"{draw.__name__}.{ending}") as part:
+                figure.savefig(part, dpi=110, format=ending)
+    return missing
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as part:
-        figure.savefig(part, dpi=150, format=path.suffix[1:])
+def figures(folder: Path) -> None:
+    """Draw the figures of the runs under `folder` into it, and name what is missing."""
+    for name, missing in draw_figures(read_study(folder), folder / "figures").items():
+        for shown in missing:
+            print(f"{name}: no run of {shown}")
+    print(f"drawn: {folder / 'figures'}")
+
+
+if __name__ == "__main__":
+    on_folder(__doc__, figures)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tvl_lightning.analysis.figures import curves_figure, draw_run, tau_figure
+from tvl_lightning.analysis.run_figures import curves_figure, draw_run, tau_figure
 from tvl_lightning.analysis.runs import read_run
 
 REMOVED_AT = 60
