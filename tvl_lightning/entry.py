@@ -48,7 +48,8 @@ def run_folder(resume: str | None, wanted: str) -> str:
 
 def setup_name(_root_: DictConfig) -> str:
     """The setup and the seed of a run of the paper; other settings are refused."""
-    groups = ["variant", "model", "tau", "reg", "pruning", "optimizer", "data", "seed"]
+    groups = ["variant", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler"]
+    groups += ["data", "seed"]
     settings: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, groups), resolve=True)
     try:
         return f"{setup_of(settings)}-seed{settings['seed']}"

@@ -25,9 +25,18 @@ _COMMON = {
         "tau_floor": 1e-4,
     },
     "tau": {"initial": None},
-    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0},
+    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0, "weight_decay": 0},
+    "scheduler": None,
     "pruning": {"epsilon": 0.01, "warmup": 0, "min_hidden_layers": 1},
     "data": {"batch_size": 100, "val_size": 0},
+}
+_PROJECTIONS: dict[str, dict[str, Any]] = {
+    "resnet": {},
+    "fractional": {
+        "_target_": "tvl_lightning.callbacks.TauProjection",
+        "onto": "positive",
+        "eps": 1e-4,
+    },
 }
 _PENALTIES: dict[str, dict[str, Any]] = {
     "l1": {"l1": {"weight": 0.01}},
@@ -71,6 +80,10 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
     if model is None:
         raise InputError(
             f"model._target_={settings['model']['_target_']}: not a network of the paper"
+        )
+    if settings["projection"] != _PROJECTIONS[model]:
+        raise InputError(
+            f"projection={settings['projection']}: the paper's runs have {_PROJECTIONS[model]}"
         )
     pruned = bool(settings["pruning"])
     return Setup(
