@@ -37,8 +37,8 @@ LEARNED = {
     "horizon": "time horizon regularization",
     "final": r"final $\tau$ dependency",
 }
-SIMPLEX = {"simplex": r"$\tau$ on the simplex (not in the paper)"}
-VARIANTS = {"paper": "as in the paper", "authors": "as in the authors' code"}
+SIMPLEX = {"simplex": r"$\tau$ on the simplex, not in the paper"}
+VARIANTS = {"paper": "the paper", "authors": "its authors' code"}
 
 _STYLES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
 _GREYS = [0.0, 0.55, 0.25, 0.75, 0.4, 0.85]  # along a map that is ordered in print, too
@@ -60,7 +60,7 @@ def figure_4_1(study: Study) -> Figure:
                 for choice, kind in (("learned", "learned"), ("fixed", "fixed"))
             }
             _over_epochs(axes, study, curves, ACCURACY)
-            axes.set_title(f"{name}, {title}")
+            _entitle(axes, f"{name}, {title}")
     return _with_legend(figure)
 
 
@@ -104,7 +104,7 @@ def _setups(study: Study, model: str) -> Figure:
                 if choice in LEARNED or variant == "paper"
             }
             _over_epochs(axes, study, curves, quantity)
-            axes.set_title(f"{name}, {VARIANTS[variant]}")
+            _entitle(axes, f"{name}, {VARIANTS[variant]}")
     return _with_legend(figure)
 
 
@@ -129,7 +129,7 @@ def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
     ]
     for axes, shown, title in panels:
         _over_iterations(axes, study, shown)
-        axes.set_title(title)
+        _entitle(axes, title)
     for axes in {*(a for row in grid for a in row)} - {axes for axes, _, _ in panels}:
         axes.remove()
     return _with_legend(figure)
@@ -141,6 +141,10 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     return figure, [list(row) for row in axes]
 
 
+def _entitle(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize="medium")
+
+
 def _over_epochs(axes: Axes, study: Study, curves: dict[str, Setup], quantity: Quantity) -> None:
     label, values = quantity
     for number, (name, shown) in enumerate(curves.items()):
@@ -148,9 +152,18 @@ def _over_epochs(axes: Axes, study: Study, curves: dict[str, Setup], quantity: Q
             x, _, _ = over_seeds(runs, epochs)
             _draw(axes, number, x, over_seeds(runs, values), name)
     axes.set(xlabel="epoch", ylabel=label)
-    if label == LOSS[0]:
-        axes.set_yscale("log")
+    _leave_out_the_first_epochs(axes)
     _say_if_empty(axes, curves.values())
+
+
+def _leave_out_the_first_epochs(axes: Axes) -> None:
+    """Let the vertical axis span what follows the first twentieth, where the curves differ."""
+    shown = [y[len(y) // 20 + 1 :] for y in (np.asarray(line.get_ydata()) for line in axes.lines)]
+    values = np.concatenate([*shown, []])
+    if np.isfinite(values).any():
+        low, high = np.nanmin(values), np.nanmax(values)
+        margin = 0.05 * (high - low) or 0.05
+        axes.set_ylim(low - margin, high + margin)
 
 
 def _over_iterations(axes: Axes, study: Study, shown: Setup) -> None:
