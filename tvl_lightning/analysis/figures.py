@@ -9,6 +9,7 @@ is their mean, and a band reaches from the least to the greatest.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -114,24 +115,19 @@ def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
     def panel(choice: str, variant: str = "paper") -> Setup:
         return setup("fashion_mnist", model, choice, pruned, variant)
 
-    theirs = {c: panel(c, "authors") for c in LEARNED if panel(c, "authors") != panel(c)}
-    figure, grid = _grid(3, 4 if len(theirs) > 1 else 3)
-    places = [grid[0][0], grid[0][1], grid[1][0], grid[1][1]]
-    panels = [
-        (axes, panel(choice), label)
-        for axes, (choice, label) in zip(places, LEARNED.items(), strict=True)
-    ]
-    panels.append((grid[2][0], panel("simplex"), SIMPLEX["simplex"]))
-    places = [grid[0][2], grid[0][-1], grid[1][2], grid[1][-1]] if len(theirs) > 1 else [grid[1][2]]
-    panels += [
-        (axes, shown, f"{LEARNED[choice]}, authors' code")
-        for axes, (choice, shown) in zip(places, theirs.items(), strict=True)
-    ]
-    for axes, shown, title in panels:
+    def theirs(choice: str) -> Setup | None:
+        return panel(choice, "authors") if panel(choice, "authors") != panel(choice) else None
+
+    paper = (("learned", "l1"), ("horizon", "final"))
+    rows = [[*map(panel, row), *map(theirs, row)] for row in paper]
+    rows.append([panel("simplex"), None, None, None])
+    columns = [column for column in zip(*rows, strict=True) if any(column)]
+    figure = Figure(figsize=(3.1 * len(columns), 2.5 * 3 + 0.5), layout="constrained")
+    mosaic: Any = [list(row) for row in zip(*columns, strict=True)]
+    for shown, axes in figure.subplot_mosaic(mosaic, empty_sentinel=None).items():
         _over_iterations(axes, study, shown)
-        _entitle(axes, title)
-    for axes in {*(a for row in grid for a in row)} - {axes for axes, _, _ in panels}:
-        axes.remove()
+        of = ", authors' code" if shown.variant == "authors" else ""
+        _entitle(axes, (LEARNED | SIMPLEX)[shown.tau] + of)
     return _with_legend(figure)
 
 
