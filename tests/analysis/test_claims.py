@@ -145,6 +145,7 @@ def test_iterations_of_the_findings_are_those_of_the_runs(world: Path) -> None:
     assert vanished.seen == {"zero from iteration": {f"τ({layer})": 121 for layer in range(1, 5)}}
     horizon = findings(world, 7)[-1].seen
     assert horizon["Σ τ passes T at iteration"] == 1001
+    assert 1080 < horizon["0.05 above T at iteration"] < 1090
     assert horizon["greatest Σ τ"] == pytest.approx(1.3)
     assert 2500 < horizon["back within 0.05 of T at iteration"] < 3000
 

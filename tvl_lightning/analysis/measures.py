@@ -130,6 +130,7 @@ def fractional_time_steps(study: Study, variant: str) -> Findings:
         crossing, back = _excursion(run, total)
         seen = {
             "Σ τ passes T at iteration": crossing,
+            "0.05 above T at iteration": _first(run, total > HORIZON + 0.05),
             "greatest Σ τ": round(float(total.max()), 4),
             "back within 0.05 of T at iteration": back,
             "Σ τ at the end": round(float(total[-1]), 4),
