@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tvl_lightning.entry import CONFIG_PATH, setup_name
 from tvl_lightning.limits import InputError
-from tvl_lightning.setups import Setup, setup, setup_of
+from tvl_lightning.setups import DECISIVE, Setup, setup, setup_of
 
 FIGURES = [f"figure_4_{number}" for number in range(1, 7)]
 
@@ -24,8 +24,7 @@ def config_path() -> Iterator[None]:
 
 def settings(*overrides: str) -> dict[str, Any]:
     cfg = compose("train", [*overrides])
-    groups = ["variant", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler"]
-    groups += ["data", "seed"]
+    groups = [*DECISIVE, "variant", "data"]
     content: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, groups), resolve=True)
     return json.loads(json.dumps(content))  # type: ignore[no-any-return]
 

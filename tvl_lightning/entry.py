@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tvl_lightning.limits import LIMITS, InputError, check
-from tvl_lightning.setups import setup_of
+from tvl_lightning.setups import DECISIVE, setup_of
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,7 @@ def run_folder(resume: str | None, wanted: str) -> str:
 
 def setup_name(_root_: DictConfig) -> str:
     """The setup and the seed of a run of the paper; other settings are refused."""
-    groups = ["variant", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler"]
-    groups += ["data", "seed"]
+    groups = [*DECISIVE, "variant", "data"]  # the others refer to variant
     settings: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, groups), resolve=True)
     try:
         return f"{setup_of(settings)}-seed{settings['seed']}"

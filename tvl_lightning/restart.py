@@ -11,10 +11,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tvl_lightning.limits import InputError
+from tvl_lightning.setups import DECISIVE
 
 log = logging.getLogger(__name__)
-
-_DECISIVE = ("seed", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler")
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def earlier_objective(folder: Path, settings: Mapping[str, Any]) -> float | None
         return None
     summary = json.loads(path.read_text())
     earlier = summary["settings"]
-    different = [name for name in _DECISIVE if earlier[name] != settings[name]]
+    different = [name for name in DECISIVE if earlier[name] != settings[name]]
     if earlier["trainer"]["max_epochs"] != settings["trainer"]["max_epochs"]:
         different.append("trainer.max_epochs")
     if different:

@@ -6,6 +6,9 @@ from typing import Any
 
 from tvl_lightning.limits import InputError
 
+# The groups and keys of a configuration that tell a setup and its seed.
+DECISIVE = ["model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler", "seed"]
+
 _MODELS = {
     "tvl_lightning.networks.TimeVariableResNet": "resnet",
     "tvl_lightning.networks.FractionalDNN": "fractional",

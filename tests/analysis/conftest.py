@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from tvl_lightning.analysis.runs import Array
 from tvl_lightning.entry import CONFIG_PATH
-from tvl_lightning.setups import Setup, setup
+from tvl_lightning.setups import DECISIVE, Setup, setup
 
 ITERATIONS = 4000
 ACCURACIES = {
@@ -24,7 +24,6 @@ ACCURACIES = {
     ("mnist", True): [0.1, 0.91, 0.96, 0.975, 0.98],
     ("mnist", False): [0.1, 0.5, 0.92, 0.96, 0.975],
 }
-GROUPS = ["variant", "model", "tau", "reg", "projection", "pruning", "optimizer", "scheduler"]
 
 
 @cache
@@ -38,7 +37,7 @@ def settings_text(shown: Setup) -> str:
     ]
     with initialize_config_dir(CONFIG_PATH, version_base="1.3"):
         cfg = compose("train", overrides)
-    kept = OmegaConf.masked_copy(cfg, [*GROUPS, "data", "trainer", "seed"])
+    kept = OmegaConf.masked_copy(cfg, [*DECISIVE, "variant", "data", "trainer"])
     return json.dumps(OmegaConf.to_container(kept, resolve=True))
 
 

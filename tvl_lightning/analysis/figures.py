@@ -56,9 +56,9 @@ def figure_4_1(study: Study) -> Figure:
     for row, (variant, title) in zip(grid, VARIANTS.items(), strict=True):
         for axes, (data, name) in zip(row, DATA.items(), strict=True):
             curves = {
-                f"{network}, {kind} $\\tau$": setup(data, model, choice, variant=variant)
+                f"{network}, {choice} $\\tau$": setup(data, model, choice, variant=variant)
                 for model, network in MODELS.items()
-                for choice, kind in (("learned", "learned"), ("fixed", "fixed"))
+                for choice in ("learned", "fixed")
             }
             _over_epochs(axes, study, curves, ACCURACY)
             _entitle(axes, f"{name}, {title}")
@@ -122,7 +122,7 @@ def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
     rows = [[*map(panel, row), *map(theirs, row)] for row in paper]
     rows.append([panel("simplex"), None, None, None])
     columns = [column for column in zip(*rows, strict=True) if any(column)]
-    figure = Figure(figsize=(3.1 * len(columns), 2.5 * 3 + 0.5), layout="constrained")
+    figure = _figure(len(rows), len(columns))
     mosaic: Any = [list(row) for row in zip(*columns, strict=True)]
     for shown, axes in figure.subplot_mosaic(mosaic, empty_sentinel=None).items():
         _over_iterations(axes, study, shown)
@@ -131,8 +131,12 @@ def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
     return _with_legend(figure)
 
 
+def _figure(rows: int, columns: int) -> Figure:
+    return Figure(figsize=(3.1 * columns, 2.5 * rows + 0.5), layout="constrained")
+
+
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(3.1 * columns, 2.5 * rows + 0.5), layout="constrained")
+    figure = _figure(rows, columns)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in axes]
 

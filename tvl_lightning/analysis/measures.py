@@ -12,6 +12,7 @@ from tvl_lightning.setups import setup
 
 LEVELS = {"mnist": (0.90, 0.95, 0.97), "fashion_mnist": (0.80, 0.85, 0.87)}
 HORIZON = 1.0  # T
+NEAR = 0.05  # how far from T the sum of τ may be
 EPSILON = 0.01  # ε, the pruning threshold, which is also what "zero" means for a τ
 LAYER = 10_101  # variables of a hidden layer
 
@@ -72,7 +73,7 @@ def keeps_the_horizon(study: Study, variant: str) -> Findings:
     """Claim 3: how often Σ τ is near T."""
     for data in LEVELS:
         for seed, run in _runs(study, data, "resnet", "horizon"):
-            share = float(np.mean(np.abs(np.nansum(tau(run), axis=1) - HORIZON) < 0.05))
+            share = float(np.mean(np.abs(np.nansum(tau(run), axis=1) - HORIZON) < NEAR))
             yield Finding(
                 f"{data}-resnet-horizon",
                 seed,
@@ -130,7 +131,7 @@ def fractional_time_steps(study: Study, variant: str) -> Findings:
         crossing, back = _excursion(run, total)
         seen = {
             "Σ τ passes T at iteration": crossing,
-            "0.05 above T at iteration": _first(run, total > HORIZON + 0.05),
+            "0.05 above T at iteration": _first(run, total > HORIZON + NEAR),
             "greatest Σ τ": round(float(total.max()), 4),
             "back within 0.05 of T at iteration": back,
             "Σ τ at the end": round(float(total[-1]), 4),
@@ -242,7 +243,7 @@ def _excursion(run: Run, total: Array) -> tuple[int | None, int | None]:
     if not len(below) or total[peak] <= HORIZON:
         return None, None
     iteration = run.trajectory["iteration"]
-    near = np.flatnonzero(np.abs(total[peak:] - HORIZON) < 0.05)
+    near = np.flatnonzero(np.abs(total[peak:] - HORIZON) < NEAR)
     return int(iteration[below[-1] + 1]), int(iteration[peak + near[0]]) if len(near) else None
 
 

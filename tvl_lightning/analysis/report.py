@@ -6,7 +6,6 @@ reads the runs under FOLDER and writes reproduction.md, claims.md and the six fi
 is FOLDER/report where it is not given.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from tvl_lightning.analysis.claims import (
     judge,
     summary_table,
 )
+from tvl_lightning.analysis.command import on_folder
 from tvl_lightning.analysis.figures import FIGURES, draw_figures
 from tvl_lightning.analysis.runs import Run
 from tvl_lightning.analysis.study import Study, accuracy, loss, read_study, tau
-from tvl_lightning.entry import refusals
 from tvl_lightning.files import replacing
 from tvl_lightning.setups import Setup, setup
 
@@ -50,8 +49,9 @@ DIFFERENCES: dict[str, tuple[str, Callable[[Setup], bool]]] = {
 }
 
 
-def report(folder: Path, docs: Path) -> None:
+def report(folder: Path, docs: Path | None = None) -> None:
     """Write `reproduction.md`, `claims.md` and the figures of the runs under `folder`."""
+    docs = docs or folder / "report"
     study = read_study(folder)
     missing = draw_figures(study, docs / "figures", endings=("png",))
     verdicts = [judge(study, claim) for claim in CLAIMS]
@@ -69,6 +69,7 @@ def report(folder: Path, docs: Path) -> None:
         part.write_text("\n".join("\n".join([s[0], "", *s[1:], ""]) for s in sections))
     with replacing(docs / "claims.md") as part:
         part.write_text(as_markdown(verdicts))
+    print(f"written: {docs / 'reproduction.md'}")
 
 
 def _conditions(study: Study) -> list[str]:
@@ -181,10 +182,10 @@ def _runs(study: Study) -> Iterator[str]:
     )
     for shown in sorted(study.runs):
         for seed, run in sorted(study.runs[shown].items()):
-            yield f"| {shown} | {seed} | {_row(shown, run)} |"
+            yield f"| {shown} | {seed} | {_row(run)} |"
 
 
-def _row(shown: Setup, run: Run) -> str:
+def _row(run: Run) -> str:
     return " | ".join(
         [
             f"{accuracy(run)[-1]:.2%}",
@@ -198,19 +199,5 @@ def _row(shown: Setup, run: Run) -> str:
     )
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("docs", type=Path, metavar="DOCS", nargs="?")
-    arguments = parser.parse_args()
-    docs = arguments.docs or arguments.folder / "report"
-    with refusals():
-        report(arguments.folder, docs)
-        print(f"written: {docs / 'reproduction.md'}")
-
-
 if __name__ == "__main__":
-    main()
+    on_folder(__doc__, report, "docs")
