@@ -16,26 +16,26 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from lightning import Trainer
+from lightning import Callback, Trainer
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
-from tvl_lightning.checkpoint import AtomicCheckpointIO
 from tvl_lightning.data import ImageData
 from tvl_lightning.data.images import Dataset as Split
 from tvl_lightning.data.images import as_images
 from tvl_lightning.entry import CONFIG_PATH
-from tvl_lightning.module import TimeVariableClassifier
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
+from tvl_lightning.parts import build_parts
 
 N, BATCH = 60_000, 100
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,35 +118,33 @@ def textbook_epoch(network: nn.Module) -> None:
             cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE)).item()
 
 
-def fit(*overrides: str, epochs: int = 2, trajectory: bool = True) -> float:
+class EpochClock(Callback):
+    """Seconds an epoch, with its evaluation, checkpoints and records, without the set-up."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        synchronize()
+        self.start = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        synchronize()
+        self.seconds = (time.perf_counter() - self.start) / trainer.current_epoch
+
+
+def fit(*overrides: str, epochs: int = 2) -> float:
     """Seconds an epoch of `Trainer.fit`, with the parts that `tvl_lightning.train` builds."""
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(CONFIG_PATH, version_base="1.3"):
-            arguments = [f"trainer.max_epochs={epochs}", *overrides]
-            cfg = compose("train", arguments)
+            cfg = compose("train", [f"trainer.max_epochs={epochs}", *overrides])
         cfg.callbacks.trajectory.path = f"{folder}/tau.npz"
         for name in ("best_checkpoint", "last_checkpoint"):
             cfg.callbacks[name].dirpath = f"{folder}/checkpoints"
         cfg.logger.tensorboard.save_dir, cfg.logger.csv.path = folder, f"{folder}/metrics.csv"
-        del cfg.callbacks.progress_bar
-        if not trajectory:
-            del cfg.callbacks.trajectory
-        module = TimeVariableClassifier(
-            instantiate(cfg.model, _convert_="all"),
-            instantiate(cfg.reg, _convert_="all"),
-            instantiate(cfg.optimizer),
-        )
-        actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
-        trainer: Trainer = instantiate(
-            cfg.trainer,
-            default_root_dir=folder,
-            callbacks=[*actors, *instantiate(cfg.callbacks).values()],
-            logger=list(instantiate(cfg.logger).values()),
-            plugins=[AtomicCheckpointIO()],
-            enable_progress_bar=False,
-        )
-        data = RandomImages(val_size=0)
-        return seconds(lambda: trainer.fit(module, data)) / epochs
+        _, module, trainer = build_parts(cfg, Path(folder))
+        clock = EpochClock()
+        trainer.callbacks.append(clock)
+        with redirect_stdout(StringIO()):  # the progress bar
+            trainer.fit(module, RandomImages(val_size=0))
+        return clock.seconds
 
 
 def network(kind: type[Any] = TimeVariableResNet, layers: int = 6) -> nn.Module:
@@ -218,7 +216,6 @@ def main() -> None:
             r,
             bare_loop=lambda: seconds(lambda: bare_epoch(network())),
             everything_on=lambda: fit(accelerator),
-            without_trajectory=lambda: fit(accelerator, trajectory=False),
             fractional_everything_on=lambda: fit(accelerator, "model=fractional"),
         ),
         "A textbook epoch": compare(

@@ -7,7 +7,6 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tvl_lightning.entry import CONFIG_PATH, check_config, command, quieten, refusals
@@ -39,31 +38,15 @@ def train(cfg: DictConfig, settings: dict[str, Any], folder: Path, resume: str |
     from lightning import seed_everything
 
     from tvl_lightning.analysis.run_figures import draw_run
-    from tvl_lightning.checkpoint import AtomicCheckpointIO, check_resumable
+    from tvl_lightning.checkpoint import check_resumable
     from tvl_lightning.distributed import processes_join_this_run
-    from tvl_lightning.module import TimeVariableClassifier
+    from tvl_lightning.parts import build_parts
     from tvl_lightning.summary import count_parameters, describe_run, log_settings, write_json
 
     seed_everything(cfg.seed, verbose=False)
-
-    data = instantiate(cfg.data)
-    module = TimeVariableClassifier(
-        network=instantiate(cfg.model, _convert_="all"),
-        penalties=instantiate(cfg.reg, _convert_="all"),
-        optimizer=instantiate(cfg.optimizer, _convert_="all"),
-        scheduler=instantiate(cfg.scheduler, _convert_="all"),
-    )
+    data, module, trainer = build_parts(cfg, folder)
     parameters_before = count_parameters(module.network)
     start_iteration = check_resumable(resume, module) if resume else 0
-    # after every step τ is projected, then pruned, then recorded
-    actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
-    trainer = instantiate(
-        cfg.trainer,
-        default_root_dir=str(folder),
-        callbacks=[*actors, *instantiate(cfg.callbacks).values()],
-        logger=list(instantiate(cfg.logger).values()),
-        plugins=[AtomicCheckpointIO()],
-    )
 
     with processes_join_this_run(trainer, folder):
         start = time.perf_counter()
