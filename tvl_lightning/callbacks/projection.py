@@ -7,7 +7,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from tvl_lightning.limits import InputError, check
-from tvl_lightning.networks.time_steps import Learned, Simplex
+from tvl_lightning.networks.time_steps import Learned, Simplex, TimeSteps
 
 
 def project_positive(tau: Tensor, eps: float) -> Tensor:
@@ -62,12 +62,19 @@ class TauProjection(Callback):
                 "the horizon shared equally"
             )
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Let every optimizer project as the end of its step."""
+        network = pl_module.network
+
+        def project(*_: Any) -> None:
+            self.project(network.time_steps)
+
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_post_hook(project)
+
     @torch.no_grad()
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        """Project."""
-        steps = pl_module.network.time_steps
+    def project(self, steps: TimeSteps) -> None:
+        """Put the free entries of `steps` into the set, in place."""
         if steps.free is None or isinstance(steps, Simplex):
             return
         if self.onto == "positive":
