@@ -42,6 +42,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "warmup": (lambda v: _whole(v) and v >= 0, "a whole number of at least 0"),
     "min_hidden_layers": _COUNT,
     "batch_size": _COUNT,
+    "steps_per_call": _COUNT,
     "val_size": (lambda v: _number(v) and 0 <= v < 1, "a fraction in [0, 1)"),
     "seed": (lambda v: _whole(v) and 0 <= v < 2**32, "a whole number in [0, 2^32)"),
     "lr": _POSITIVE,

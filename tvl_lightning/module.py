@@ -13,6 +13,8 @@ from torch.optim import SGD, Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
+from tvl_lightning.data import Block
+from tvl_lightning.engine import Engine, needs_single_steps, take_over_step_count
 from tvl_lightning.networks import TimeVariableNetwork, build_network
 from tvl_lightning.regularizers import Penalty, build_penalties, describe_penalties
 
@@ -33,6 +35,7 @@ class TimeVariableClassifier(LightningModule):
         penalties: by name, functions of τ, or what `describe_penalties` makes of them.
         optimizer: makes an optimizer from parameters; the paper's SGD where none is given.
         scheduler: makes a learning rate scheduler, stepped once an epoch, from an optimizer.
+        engine: how training steps are run; `eager` where none is given.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class TimeVariableClassifier(LightningModule):
         penalties: Mapping[str, Any] | None = None,
         optimizer: Callable[..., Optimizer] = _PAPERS_SGD,
         scheduler: Callable[[Optimizer], Any] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         super().__init__()
         self.network = network if isinstance(network, nn.Module) else build_network(network)
@@ -51,6 +55,8 @@ class TimeVariableClassifier(LightningModule):
             else build_penalties(penalties)
         )
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.engine = engine or Engine()
+        self.block_size: int | None = None
         self.save_hyperparameters(
             {"network": self.network.spec, "penalties": describe_penalties(self.penalties)},
             logger=False,
@@ -62,7 +68,7 @@ class TimeVariableClassifier(LightningModule):
         self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.eval_task_loss = MeanMetric(nan_strategy="disable")
         self.eval_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
-        self._unmeasured: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._unmeasured: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []  # as Steps, without τ
 
     @property
     def tau(self) -> Tensor:
@@ -78,24 +84,57 @@ class TimeVariableClassifier(LightningModule):
         tau = self.tau
         return {name: penalty(tau) for name, penalty in self.penalties.items()}
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """The loss of one batch; the optimizer step, then the callbacks on τ follow."""
-        images, labels = batch
+    def losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, the cross entropy in it, and the logits (B, classes) of one batch."""
         logits = self(images)
         task_loss = cross_entropy(logits, labels)
-        loss = sum(self.penalty_values().values(), task_loss)
-        self._unmeasured.append((loss.detach(), task_loss.detach(), logits.detach(), labels))
-        if len(self._unmeasured) == _STEPS_BETWEEN_METRICS:
-            self._measure()
+        return sum(self.penalty_values().values(), task_loss), task_loss, logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor] | Block, batch_idx: int) -> dict[str, Any]:
+        """The loss of one batch; Lightning's optimizer step, then the callbacks on τ follow.
+
+        Where the `engine` takes several steps a call, all of them: `loss` and `task_loss` are of
+        shape (k,), and `earlier_tau`, (k-1, L-1), is τ after each step but the last.
+        """
+        if isinstance(batch, Block):
+            steps = self.engine.run(self, batch)
+            self._collect(*steps[:4])
+            return {
+                "loss": steps.loss,
+                "task_loss": steps.task_loss,
+                "earlier_tau": steps.tau[:-1],
+            }
+        images, labels = batch
+        loss, task_loss, logits = self.losses(images, labels)
+        self._collect(
+            loss.detach()[None], task_loss.detach()[None], logits.detach()[None], labels[None]
+        )
         return {"loss": loss, "task_loss": task_loss.detach()}
+
+    def _collect(self, loss: Tensor, task_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        self._unmeasured.append((loss, task_loss, logits, labels))
+        if len(self._unmeasured) * len(loss) >= _STEPS_BETWEEN_METRICS:
+            self._measure()
 
     def _measure(self) -> None:
         losses, task_losses, logits, labels = zip(*self._unmeasured, strict=True)
-        sizes = [len(batch) for batch in labels]
-        self.train_loss.update(_for_each_image(losses, sizes))
-        self.train_task_loss.update(_for_each_image(task_losses, sizes))
-        self.train_acc.update(torch.cat(logits), torch.cat(labels))
+        self.train_loss.update(_for_each_image(losses, labels))
+        self.train_task_loss.update(_for_each_image(task_losses, labels))
+        self.train_acc.update(
+            torch.cat([rows.flatten(0, 1) for rows in logits]),
+            torch.cat([rows.flatten() for rows in labels]),
+        )
         self._unmeasured.clear()
+
+    def on_fit_start(self) -> None:
+        """Settle whether Lightning takes the steps one by one, or the engine several a call."""
+        reason = needs_single_steps(self.trainer, self, TimeVariableClassifier)
+        self.block_size = self.engine.block_size(self.trainer, reason)
+        self.automatic_optimization = self.block_size is None
+
+    def on_train_start(self) -> None:
+        """Go on counting where a run stopped, whichever way its steps were taken."""
+        take_over_step_count(self.trainer)
 
     @torch.no_grad()
     def on_train_epoch_end(self) -> None:
@@ -161,5 +200,7 @@ class TimeVariableClassifier(LightningModule):
         return [optimizer], [self.scheduler(optimizer)]
 
 
-def _for_each_image(losses: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
-    return torch.cat([loss.expand(size) for loss, size in zip(losses, sizes, strict=True)])
+def _for_each_image(losses: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
+    return torch.cat(
+        [loss[:, None].expand_as(rows).flatten() for loss, rows in zip(losses, labels, strict=True)]
+    )

@@ -27,6 +27,7 @@ def build_parts(
         penalties=instantiate(cfg.reg, _convert_="all"),
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         scheduler=instantiate(cfg.scheduler, _convert_="all"),
+        engine=instantiate(cfg.engine),
     )
     actors = [instantiate(actor) for actor in (cfg.projection, cfg.pruning) if actor]
     trainer = instantiate(

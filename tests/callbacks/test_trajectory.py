@@ -63,7 +63,7 @@ def test_a_resumed_run_has_all_iterations(fit: Fit, tmp_path: Path) -> None:
 def test_records_beyond_one_block_are_kept_in_order(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tvl_lightning.callbacks.trajectory._BLOCK", 7)
+    monkeypatch.setattr("tvl_lightning.callbacks.trajectory._WAITING", 7)
     fit(TauTrajectory(tmp_path / "tau.npz"), epochs=2)
     with np.load(tmp_path / "tau.npz") as file:
         assert file["iteration"].tolist() == list(range(1, 37))

@@ -83,8 +83,8 @@ class AdaptivePruning(Callback):
     ) -> None:
         """Check, and remove what is redundant."""
         iteration = trainer.global_step
-        interval = self.interval or int(trainer.num_training_batches)
-        if iteration % interval or iteration <= self.warmup:
+        due = iteration % self.interval == 0 if self.interval else trainer.is_last_batch
+        if not due or iteration <= self.warmup:
             return
         positions = self._choose(pl_module.tau)
         if not positions:

@@ -1,7 +1,8 @@
 """Writes down every τ at every iteration."""
 
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,16 @@ from torch import Tensor
 from tvl_lightning.files import replacing
 from tvl_lightning.limits import check
 
-_BLOCK = 1000  # iterations kept on the device before they move to the host
+_WAITING = 1000  # records kept on the device before they move to the host
+
+
+class Rows(NamedTuple):
+    """Iterations and, at each, τ (L-1,), the loss and the task loss."""
+
+    iteration: range
+    tau: Tensor
+    loss: Tensor
+    task_loss: Tensor
 
 
 class TauTrajectory(Callback):
@@ -32,11 +42,12 @@ class TauTrajectory(Callback):
         check("interval", tensorboard_interval, "trajectory.tensorboard_interval")
         self.path, self.tensorboard_interval = Path(path), tensorboard_interval
         self._layers: list[int] = []
-        self._waiting: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        self._waiting: list[Rows] = []
         self.record: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Put all τ into one chart of TensorBoard's custom scalars."""
+        self._layers = list(pl_module.network.layers)
         chart = {"time steps": {"tau": ["Multiline", [r"tau/\d+$"]]}}
         for logger in _tensorboards(trainer):
             logger.experiment.add_custom_scalars(chart)
@@ -45,18 +56,25 @@ class TauTrajectory(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Keep this iteration's values, on the device."""
-        if self._layers != pl_module.network.layers or len(self._waiting) == _BLOCK:
+        """Keep the values of the call's iterations, on the device."""
+        losses, task_losses = outputs["loss"].reshape(-1), outputs["task_loss"].reshape(-1)
+        last = trainer.global_step
+        if len(losses) > 1:
+            self._waiting.append(
+                Rows(
+                    range(last - len(losses) + 1, last),
+                    outputs["earlier_tau"],
+                    losses[:-1],
+                    task_losses[:-1],
+                )
+            )
+        if self._layers != pl_module.network.layers:  # after the last step some were removed
             self._collect(trainer)
             self._layers = list(pl_module.network.layers)
-        self._waiting.append(
-            (
-                trainer.global_step,
-                pl_module.tau.detach().clone(),
-                outputs["loss"],
-                outputs["task_loss"],
-            )
-        )
+        tau = pl_module.tau.detach().clone()
+        self._waiting.append(Rows(range(last, last + 1), tau[None], losses[-1:], task_losses[-1:]))
+        if len(self._waiting) >= _WAITING:
+            self._collect(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write the file anew."""
@@ -86,14 +104,14 @@ class TauTrajectory(Callback):
         iterations, taus, losses, task_losses = zip(*self._waiting, strict=True)
         self._waiting = []
         module: Any = trainer.lightning_module
-        n = module.network.spec["hidden_layers"]
-        tau = torch.full((len(taus), n), torch.nan)
-        tau[:, self._layers] = torch.stack(taus).cpu().to(tau.dtype)
+        iteration = torch.tensor([*chain(*iterations)])
+        tau = torch.full((len(iteration), module.network.spec["hidden_layers"]), torch.nan)
+        tau[:, self._layers] = torch.cat(taus).cpu().to(tau.dtype)
         block = {
-            "iteration": torch.tensor(iterations),
+            "iteration": iteration,
             "tau": tau,
-            "loss": torch.stack(losses).cpu(),
-            "task_loss": torch.stack(task_losses).cpu(),
+            "loss": torch.cat(losses).cpu(),
+            "task_loss": torch.cat(task_losses).cpu(),
         }
         before = self.record or {name: rows[:0] for name, rows in block.items()}
         self.record = {name: torch.cat((before[name], rows)) for name, rows in block.items()}

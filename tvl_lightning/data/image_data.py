@@ -95,13 +95,18 @@ class ImageData(LightningDataModule):
         }
 
     def train_dataloader(self) -> Batches:
-        """Shuffled batches of this process's share of the training images."""
+        """Shuffled batches of this process's share of the training images.
+
+        They come in blocks where the module has a `block_size`.
+        """
         rank, world_size = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
+        module = self.trainer.lightning_module if self.trainer else None
         pixels, labels = self.train
         shuffle = Shuffle(len(labels), self.seed, labels.device, rank, world_size)
-        return Batches(pixels, labels, self.batch_size, shuffle)
+        block_size = getattr(module, "block_size", None)
+        return Batches(pixels, labels, self.batch_size, shuffle, block_size)
 
     def val_dataloader(self) -> Batches:
         """What is evaluated after every epoch: the validation images, or else the test set."""
