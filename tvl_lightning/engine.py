@@ -3,13 +3,15 @@
 import math
 import shutil
 import warnings
+from collections.abc import Callable
 from os import environ
 from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule
 from lightning.pytorch.callbacks import ProgressBar
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
 from torch.optim import LBFGS
 
 from tvl_lightning.callbacks import (
@@ -62,6 +64,10 @@ class Steps(NamedTuple):
     tau: Tensor  # (k, L-1), after each step
 
 
+# losses and logits of a batch, (), () and (B, classes); the gradient is left in the parameters
+Differentiate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
 class Engine:
     """Runs training steps: the loss, its gradient, the optimizer's step with the projection of τ.
 
@@ -102,6 +108,13 @@ class Engine:
             raise InputError(
                 f"engine={self.mode}: does not go with {single_steps}; engine=eager does"
             )
+        if self.mode != "eager":
+            for layer in trainer.lightning_module.network.hidden:
+                if [*layer.buffers()]:
+                    raise InputError(
+                        f"engine={self.mode}: does not go with {type(layer).__name__}, whose "
+                        "buffers change in a step; engine=eager does"
+                    )
         device = trainer.strategy.root_device
         if self.mode == "cuda_graph" and device.type != "cuda":
             raise InputError(
@@ -123,26 +136,77 @@ class Engine:
         ]
         if not intervals:
             return self.steps_per_call
-        # so that a call ends wherever pruning looks at τ
-        return math.gcd(self.steps_per_call, _steps_per_epoch(trainer.datamodule), *intervals)
+        # a call ends wherever pruning looks at τ
+        common = math.gcd(_steps_per_epoch(trainer.datamodule), *intervals)
+        return max(k for k in range(1, self.steps_per_call + 1) if common % k == 0)
 
     def run(self, module: Any, block: Block) -> Steps:
         """Take the steps of a block, in order."""
         [optimizer] = module.trainer.optimizers
         if module.network.layers != self._layers:
             self._layers = list(module.network.layers)
-            self._losses = module.losses if self.mode == "eager" else _compiled(module.losses)
+            self._differentiate = (plain if self.mode == "eager" else compiled)(module)
         steps = []
-        for index in block.order.unbind():
-            labels = block.labels.index_select(0, index)
-            loss, task_loss, logits = self._losses(block.images.index_select(0, index), labels)
-            optimizer.zero_grad()
-            loss.backward()
+        for order in block.order.unbind():
+            images = block.images.index_select(0, order)
+            labels = block.labels.index_select(0, order)
+            losses_and_logits = self._differentiate(images, labels)
             optimizer.step()  # the projection of τ is a hook of it
-            tau = module.tau.detach().clone()
-            steps.append((loss.detach(), task_loss.detach(), logits.detach(), labels, tau))
+            steps.append((*losses_and_logits, labels, module.tau.detach().clone()))
         _after_steps(module.trainer, len(steps))
         return Steps(*map(torch.stack, zip(*steps, strict=True)))
+
+
+def plain(module: Any) -> Differentiate:
+    """`module.losses` by PyTorch's autograd, which leaves the gradient in the parameters."""
+
+    def differentiate(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        module.zero_grad()
+        loss, task_loss, logits = module.losses(images, labels)
+        loss.backward()
+        return loss.detach(), task_loss.detach(), logits.detach()
+
+    return differentiate
+
+
+def compiled(module: Any) -> Differentiate:
+    """As `plain`, with losses and gradient as one compiled function of the parameters.
+
+    It holds for the network as it is now; what was compiled before is forgotten.
+    """
+    torch.compiler.reset()
+    learned = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    values = {name: parameter.detach() for name, parameter in learned.items()}
+    losses = Losses(module)
+
+    def loss(
+        parameters: dict[str, Tensor], images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        named = {f"module.{name}": parameter for name, parameter in parameters.items()}
+        value, task_loss, logits = functional_call(losses, named, (images, labels))
+        return value, (task_loss, logits)
+
+    gradient = torch.compile(grad_and_value(loss, has_aux=True), dynamic=False, fullgraph=True)
+
+    def differentiate(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gradients, (value, (task_loss, logits)) = gradient(values, images, labels)
+        for name, parameter in learned.items():
+            parameter.grad = gradients[name]
+        return value, task_loss, logits
+
+    return differentiate
+
+
+class Losses(nn.Module):
+    """`module.losses` as a module, whose parameters `functional_call` can replace."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor, labels: Tensor) -> Any:
+        """What `module.losses` gives."""
+        return self.module.losses(images, labels)
 
 
 def needs_single_steps(
@@ -204,9 +268,3 @@ def _after_steps(trainer: Any, k: int) -> None:
 
 def _steps_per_epoch(data: ImageData) -> int:
     return -(-len(data.train.labels) // data.batch_size)
-
-
-def _compiled(losses: Any) -> Any:
-    """`losses` for the network as it is now; what was compiled before a removal is forgotten."""
-    torch.compiler.reset()
-    return torch.compile(losses, dynamic=False)

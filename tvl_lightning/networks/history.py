@@ -24,9 +24,16 @@ class History:
         self._buffers = _Buffers(length, size, like)
         self._last: Tensor | None = None
         self._count = 0
+        self._increments: list[Tensor] = []
 
     def add(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
         """Append d(k) = right_hand_side - Σ_{j<k} weights[j] d(j), weights of shape (k,)."""
+        if torch.compiler.is_compiling():  # it cannot follow the buffers
+            increment = right_hand_side
+            if self._increments:
+                increment = increment - torch.tensordot(weights, torch.stack(self._increments), 1)
+            self._increments.append(increment)
+            return increment
         # autocast would have the product in one type and the sum in another
         with torch.autocast(weights.device.type, enabled=False):
             increment: Tensor = _Increment.apply(
