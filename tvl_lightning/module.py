@@ -129,7 +129,7 @@ class TimeVariableClassifier(LightningModule):
     def on_fit_start(self) -> None:
         """Settle whether Lightning takes the steps one by one, or the engine several a call."""
         reason = needs_single_steps(self.trainer, self, TimeVariableClassifier)
-        self.block_size = self.engine.block_size(self.trainer, reason)
+        self.block_size = self.engine.begin(self.trainer, reason)
         self.automatic_optimization = self.block_size is None
 
     def on_train_start(self) -> None:

@@ -28,12 +28,8 @@ class History:
 
     def add(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
         """Append d(k) = right_hand_side - Σ_{j<k} weights[j] d(j), weights of shape (k,)."""
-        if torch.compiler.is_compiling():  # it cannot follow the buffers
-            increment = right_hand_side
-            if self._increments:
-                increment = increment - torch.tensordot(weights, torch.stack(self._increments), 1)
-            self._increments.append(increment)
-            return increment
+        if torch.compiler.is_compiling():
+            return self._add_plainly(right_hand_side, weights)
         # autocast would have the product in one type and the sum in another
         with torch.autocast(weights.device.type, enabled=False):
             increment: Tensor = _Increment.apply(
@@ -41,6 +37,14 @@ class History:
             )
         self._last, self._count = increment, self._count + 1
         return increment
+
+    def _add_plainly(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
+        # for the compiler, which cannot follow the buffers
+        if self._increments:
+            past = torch.stack(self._increments)
+            right_hand_side = right_hand_side - torch.tensordot(weights, past, 1)
+        self._increments.append(right_hand_side)
+        return right_hand_side
 
 
 class _Buffers:
