@@ -32,7 +32,7 @@ from torchvision.transforms import ToTensor
 
 from tvl_lightning.data import ImageData
 from tvl_lightning.data.images import Dataset as Split
-from tvl_lightning.data.images import as_images
+from tvl_lightning.data.images import Images, to_device
 from tvl_lightning.entry import CONFIG_PATH
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
 from tvl_lightning.parts import build_parts
@@ -55,7 +55,7 @@ class RandomImages(ImageData):
 
 
 TRAIN, TEST = random_images(N), random_images(10_000)
-IMAGES = Split(as_images(*TRAIN), as_images(*TEST), "random")
+IMAGES = Split(Images(*TRAIN), Images(*TEST), "random")
 
 
 def synchronize() -> None:
@@ -85,7 +85,7 @@ def bare_epoch(network: nn.Module) -> None:
         step(network, optimizer, PIXELS[index], LABELS[index])
 
 
-PIXELS, LABELS = (tensor.to(DEVICE) for tensor in IMAGES.train)
+PIXELS, LABELS = to_device(IMAGES.train, DEVICE)
 
 
 class Pictures(Dataset[Any]):

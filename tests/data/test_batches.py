@@ -132,3 +132,16 @@ def test_next_epoch_of_the_sampler_changes_the_batches() -> None:
     [(_, second)] = batches
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
+
+
+@given(
+    n=st.integers(1, 60), size=st.integers(1, 20), block=st.integers(1, 9), seed=st.integers(0, 99)
+)
+def test_blocks_hold_the_batches_in_their_order(n: int, size: int, block: int, seed: int) -> None:
+    images, labels = numbered(n)
+    singly = [b.tolist() for _, b in Batches(images, labels, size, Shuffle(n, seed, CPU))]
+    blocks = Batches(images, labels, size, Shuffle(n, seed, CPU), block_size=block)
+    found = [*blocks]
+    assert len(blocks) == len(found)
+    assert [row for b in found for row in b.order.tolist()] == singly
+    assert max(len(b.order) for b in found) <= block

@@ -93,6 +93,15 @@ def test_test_set_does_not_depend_on_the_validation_fraction(
     assert len(split.test.labels) == 1000
 
 
+def test_images_are_scaled_to_1_where_they_train(unsplit: ImageData) -> None:
+    raw = unsplit.load()
+    for images, loaded in ((unsplit.train, raw.train), (unsplit.test, raw.test)):
+        assert images.pixels.dtype == torch.float32
+        assert images.labels.dtype == torch.int64
+        torch.testing.assert_close(images.pixels, loaded.pixels / 255)
+        assert images.labels.tolist() == loaded.labels.tolist()
+
+
 def test_training_batches_hold_each_training_image_once_in_shuffled_order() -> None:
     data = ready(batch_size=1000, val_size=0)
     batches = data.train_dataloader()

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from tvl_lightning.data.images import Dataset, as_images
+from tvl_lightning.data.images import Dataset, Images
 from tvl_lightning.limits import InputError
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
@@ -78,7 +78,7 @@ def load_idx(dataset: str, root: Path) -> Dataset:
         _read(_file(folder, name), md5, source.name) for name, md5 in source.md5.items()
     )
     return Dataset(
-        as_images(train_pixels, train_labels), as_images(test_pixels, test_labels), str(folder)
+        Images(train_pixels, train_labels), Images(test_pixels, test_labels), str(folder)
     )
 
 

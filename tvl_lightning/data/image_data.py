@@ -8,7 +8,7 @@ from lightning import LightningDataModule
 
 from tvl_lightning.data.batches import Batches, Shuffle
 from tvl_lightning.data.idx import SOURCES, load_idx
-from tvl_lightning.data.images import Dataset, Images
+from tvl_lightning.data.images import Dataset, Images, to_device
 from tvl_lightning.data.mnist_5k import load_mnist_5k
 from tvl_lightning.limits import InputError, check
 
@@ -50,6 +50,7 @@ class ImageData(LightningDataModule):
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
         self.validates_on = "val" if val_size > 0 else "test"
         self._loaded: Dataset | None = None
+        self._device: torch.device | None = None
 
     def load(self) -> Dataset:
         """The data set on the host, read once."""
@@ -66,7 +67,6 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Split the images and move them to the training device."""
         data = self.load()
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         n = len(data.train.labels)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
         held_out = round(self.val_size * n)
@@ -75,14 +75,17 @@ class ImageData(LightningDataModule):
                 f"data.val_size={self.val_size}: must keep some of the {n} images to validate and "
                 "some to train, or be 0"
             )
-        self.train = _take(data.train, order[held_out:].sort().values, device)
-        self.val = _take(data.train, order[:held_out].sort().values, device)
-        self.test = Images(*(tensor.to(device) for tensor in data.test))
-        if self.batch_size > len(self.train.labels):
+        if self.batch_size > n - held_out:
             raise InputError(
-                f"data.batch_size={self.batch_size}: must be at most {len(self.train.labels)}, "
+                f"data.batch_size={self.batch_size}: must be at most {n - held_out}, "
                 f"the training images of {self.dataset}"
             )
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if self._device != device:  # else it was set up to fit, and now it is to test
+            self._device = device
+            self.train = to_device(_select(data.train, order[held_out:]), device)
+            self.val = to_device(_select(data.train, order[:held_out]), device)
+            self.test = to_device(data.test, device)
 
     def describe(self) -> dict[str, Any]:
         """Where the images came from and how many serve for what."""
@@ -117,5 +120,6 @@ class ImageData(LightningDataModule):
         return Batches(*self.test, _EVALUATION_BATCH)
 
 
-def _take(images: Images, index: torch.Tensor, device: torch.device) -> Images:
-    return Images(images.pixels[index].to(device), images.labels[index].to(device))
+def _select(images: Images, index: torch.Tensor) -> Images:
+    ascending = index.sort().values
+    return Images(images.pixels[ascending], images.labels[ascending])

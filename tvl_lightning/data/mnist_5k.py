@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tvl_lightning.data.images import Dataset, Images, as_images
+from tvl_lightning.data.images import Dataset, Images
 from tvl_lightning.limits import InputError
 
 
@@ -31,7 +31,7 @@ def load_mnist_5k() -> Dataset:
         )
     table = table[np.argsort(table[:, -1], kind="stable")]
     pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
-    images = as_images(torch.from_numpy(pixels), torch.from_numpy(labels))
+    images = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
     test = torch.arange(5000) % 5 == 4
     return Dataset(
         train=Images(images.pixels[~test], images.labels[~test]),
