@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -50,6 +51,15 @@ def test_figure_4_1_compares_learned_and_fixed_tau(world: Path) -> None:
         assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0, 1, 2, 3, 4]
     [fashion] = found["Fashion MNIST, the paper"]
     assert values(fashion, r"ResNet, fixed $\tau$") == [0.1, 0.5, 0.81, 0.86, 0.88]
+
+
+@pytest.mark.parametrize("draw", [figures.figure_4_1, figures.figure_4_2, figures.figure_4_4])
+def test_the_legend_fits_into_the_figure(world: Path, draw: Callable[..., Figure]) -> None:
+    figure = draw(read_study(world))
+    FigureCanvasAgg(figure).draw()
+    [legend] = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize("draw", [figures.figure_4_2, figures.figure_4_3])

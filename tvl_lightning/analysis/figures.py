@@ -196,9 +196,8 @@ def _say_if_empty(axes: Axes, wanted: Iterable[Setup]) -> None:
 def _with_legend(figure: Figure) -> Figure:
     handles = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
     if handles:
-        figure.legend(
-            handles.values(), handles, loc="outside lower center", ncols=min(3, len(handles))
-        )
+        columns = min(3, int(figure.get_figwidth() // 3))  # a label takes up to three inches
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
     return figure
 
 
