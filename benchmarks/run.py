@@ -1,61 +1,54 @@
 """What does everything around the mathematics cost?
 
-Times a training step and an epoch of this package against plain PyTorch on the same machine, on
-random images in the shape of MNIST (60,000 of 28 x 28, batch 100), for the paper's architecture.
-Every ratio is the median of ratios between neighbours in alternating runs of one process.
+Times training against plain PyTorch on the same machine, on random images in the shape of MNIST
+(60,000 of 28 x 28, batch 100), for the paper's architecture. Every ratio is the median of ratios
+between neighbours in alternating runs. The last answers are in results/.
 
-    make bench        # writes benchmarks/results/DEVICE.json and .md, in a few minutes
+    make bench        # writes benchmarks/results/cpu or gpu .json and .md, in under 5 minutes
 """
 
 import argparse
 import json
 import logging
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import once
 import torch
 from hydra import compose, initialize_config_dir
 from lightning import Callback, Trainer
 from PIL import Image
+from random_images import draw
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
-from tvl_lightning.data import ImageData
-from tvl_lightning.data.images import Dataset as Split
 from tvl_lightning.data.images import Images, to_device
 from tvl_lightning.entry import CONFIG_PATH
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
 from tvl_lightning.parts import build_parts
 
 N, BATCH = 60_000, 100
+RANDOM = ["data._target_=random_images.RandomImages", "data.val_size=0"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def random_images(n: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(n)
-    pixels = torch.randint(0, 256, (n, 28, 28), dtype=torch.uint8, generator=generator)
-    return pixels, torch.randint(0, 10, (n,), dtype=torch.uint8, generator=generator)
-
-
-class RandomImages(ImageData):
-    """The datamodule with random images in place of the files."""
-
-    def load(self) -> Split:
-        return IMAGES
-
-
-TRAIN, TEST = random_images(N), random_images(10_000)
-IMAGES = Split(Images(*TRAIN), Images(*TEST), "random")
+HERE = Path(__file__).parent
+COMMAND = ["-m", "tvl_lightning.train"]
+FIRST_STEP = [*COMMAND, "+callbacks.end._target_=once.EndAfterFirstStep"]
+TRAIN, TEST = draw(N), draw(10_000)
+PIXELS, LABELS = to_device(TRAIN, DEVICE)
 
 
 def synchronize() -> None:
@@ -85,14 +78,11 @@ def bare_epoch(network: nn.Module) -> None:
         step(network, optimizer, PIXELS[index], LABELS[index])
 
 
-PIXELS, LABELS = to_device(IMAGES.train, DEVICE)
-
-
 class Pictures(Dataset[Any]):
     """The images as torchvision's MNIST has them: one PIL image at a time, through ToTensor."""
 
-    def __init__(self, images: tuple[Tensor, Tensor]) -> None:
-        self.pixels, self.labels = images[0].numpy(), images[1].tolist()
+    def __init__(self, images: Images) -> None:
+        self.pixels, self.labels = images.pixels.numpy(), images.labels.tolist()
         self.transform = ToTensor()
 
     def __len__(self) -> int:
@@ -138,17 +128,40 @@ def fit(*overrides: str, epochs: int = 3) -> float:
     """Seconds an epoch of `Trainer.fit`, with the parts that `tvl_lightning.train` builds."""
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(CONFIG_PATH, version_base="1.3"):
-            cfg = compose("train", [f"trainer.max_epochs={epochs}", *overrides])
+            cfg = compose("train", [*RANDOM, f"trainer.max_epochs={epochs}", *overrides])
         cfg.callbacks.trajectory.path = f"{folder}/tau.npz"
         for name in ("best_checkpoint", "last_checkpoint"):
             cfg.callbacks[name].dirpath = f"{folder}/checkpoints"
         cfg.logger.tensorboard.save_dir, cfg.logger.csv.path = folder, f"{folder}/metrics.csv"
-        _, module, trainer = build_parts(cfg, Path(folder))
+        data, module, trainer = build_parts(cfg, Path(folder))
         clock = EpochClock()
         trainer.callbacks.append(clock)
         with redirect_stdout(StringIO()):  # the progress bar
-            trainer.fit(module, RandomImages(val_size=0))
+            trainer.fit(module, data)
         return clock.seconds
+
+
+def process(*arguments: str, status: int = 0) -> tuple[float, str]:
+    """Seconds of `python ARGUMENTS` in an empty folder, which has to end so, and what it printed
+    last."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            capture_output=True,
+            text=True,
+        )
+        seconds = time.perf_counter() - start
+    if done.returncode != status:
+        raise RuntimeError(f"{arguments} ended with {done.returncode}: {done.stderr}")
+    return seconds, done.stdout.strip().rpartition("\n")[2]
+
+
+def peak(*arguments: str) -> float:
+    """Gigabytes of main memory that a process of once.py held at most."""
+    return float(process(str(HERE / "once.py"), *arguments)[1]) / 1e6
 
 
 def network(kind: type[Any] = TimeVariableResNet, layers: int = 6) -> nn.Module:
@@ -165,6 +178,23 @@ def some_steps(net: nn.Module, steps: int) -> float:
         for _ in range(steps):
             step(net, optimizer, x, labels)
 
+    return seconds(run) / steps
+
+
+def some_products(steps: int) -> float:
+    """Seconds for the matrix products of a step alone."""
+    x, h, z = (torch.rand(BATCH, n, device=DEVICE) for n in (784, 100, 10))
+    first, hidden, last = (
+        torch.rand(m, n, device=DEVICE) for m, n in ((100, 784), (100, 100), (10, 100))
+    )
+
+    def run() -> None:
+        for _ in range(steps):
+            _ = x @ first.t(), h @ last.t(), z.t() @ h, z @ last, h.t() @ x
+            for _ in range(5):
+                _ = h @ hidden.t(), h @ hidden, h.t() @ h
+
+    run()
     return seconds(run) / steps
 
 
@@ -207,63 +237,92 @@ def compare(
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=4)
     arguments.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     options = arguments.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
 
-    accelerator = f"trainer.accelerator={'gpu' if DEVICE.type == 'cuda' else 'cpu'}"
+    on_gpu = DEVICE.type == "cuda"
+    here = f"trainer.accelerator={'gpu' if on_gpu else 'cpu'}"
+    engines = ["compiled", "cuda_graph"] if on_gpu else ["compiled"]
     r = options.rounds
     groups = {
-        "An epoch of 600 steps and an evaluation on 10,000 images": compare(
+        "An epoch of 600 steps and, but for the loop, an evaluation on 10,000 images: ms": compare(
             r,
             bare_loop=lambda: seconds(lambda: bare_epoch(network())),
-            everything_on=lambda: fit(accelerator),
-            fractional_everything_on=lambda: fit(accelerator, "model=fractional"),
+            everything_on=lambda: fit(here),
+            **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},
+            fractional=lambda: fit(here, "model=fractional"),
+            **{
+                f"fractional_{e}": partial(fit, here, "model=fractional", f"engine={e}")
+                for e in engines
+            },
         ),
-        "A textbook epoch": compare(
+        "An epoch, everything on, against a textbook loop: ms": compare(
             1,
-            everything_on=lambda: fit(accelerator),
+            everything_on=lambda: fit(here),
+            **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},
             textbook_loop=lambda: seconds(lambda: textbook_epoch(network())),
         ),
-        "A step: the networks": compare(
+        "A step: ms": compare(
             r,
             resnet=lambda: some_steps(network(), 200),
+            matrix_products=lambda: some_products(200),
             fractional=lambda: some_steps(network(FractionalDNN), 200),
             torchdiffeq_euler=lambda: some_steps(OdeintEuler(), 200),
         ),
-        "A step: depth of the fractional network": compare(
+        "A step: depth of the fractional network: ms": compare(
             r,
             layers_8=lambda: some_steps(network(FractionalDNN, 8), 100),
             layers_64=lambda: some_steps(network(FractionalDNN, 64), 20),
         ),
-        "A step: layers left in a pruned ResNet": compare(
+        "A step: layers left in a pruned ResNet: ms": compare(
             r,
             **{
-                f"layers_{n}": lambda n=n: some_steps(network(layers=n), 200)  # type: ignore[misc]
+                f"layers_{n}": partial(lambda n: some_steps(network(layers=n), 200), n)
                 for n in range(6, 0, -1)
             },
         ),
+        "Starting: ms": compare(
+            2,
+            imports=lambda: process("-c", "import torch, torchvision, lightning")[0],
+            to_the_first_step=lambda: process(*FIRST_STEP, here, status=once.AFTER_A_STEP)[0],
+            help=lambda: process(*COMMAND, "--help")[0],
+            a_refused_config=lambda: process(*COMMAND, "reg.l1.weight=-1", "reg=l1", status=2)[0],
+        ),
+        "Main memory of a process, at most: MB": compare(
+            1,
+            bare_loop=lambda: peak("bare"),
+            everything_on=lambda: peak("command", *RANDOM, here, "trainer.max_epochs=1"),
+            **{
+                f"everything_on_{e}": partial(
+                    peak, "command", *RANDOM, here, "trainer.max_epochs=1", f"engine={e}"
+                )
+                for e in engines
+            },
+        ),
     }
-    device = (
-        torch.cuda.get_device_name()
-        if DEVICE.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
+    if on_gpu:
+        groups["200 epochs, everything on, after the first: s"] = compare(
+            1,
+            resnet=lambda: 0.2 * fit(here, "engine=cuda_graph", epochs=200),
+            fractional=lambda: 0.2 * fit(here, "engine=cuda_graph", "model=fractional", epochs=200),
+        )
+    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     lines = [f"{device}, torch {torch.__version__}, Python {platform.python_version()}"]
     results: dict[str, Any] = {"machine": lines[0], "groups": {}}
     for title, rows in groups.items():
-        lines += ["", f"**{title}**", "", "| | ms, median (min-max) | ratio, median (min-max) |"]
-        lines += ["| --- | --- | --- |"]
+        lines += ["", f"**{title}**", "", "| | median (min-max) | ratio, median (min-max) |"]
+        lines += ["| --- | --: | --: |"]
         results["groups"][title] = {}
         for name, times, ratios in rows:
             results["groups"][title][name] = {"seconds": times, "ratios": ratios}
-            milliseconds = [1000 * t for t in times]
-            lines.append(f"| {name} | {spread(milliseconds)} | {spread(ratios)} |")
+            thousandths = [1000 * t for t in times]
+            lines.append(f"| {name} | {spread(thousandths)} | {spread(ratios)} |")
             print(lines[-1], flush=True)
     options.results.mkdir(parents=True, exist_ok=True)
-    stem = "gpu" if DEVICE.type == "cuda" else "cpu"
+    stem = "gpu" if on_gpu else "cpu"
     (options.results / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.results / f"{stem}.md").write_text("\n".join(lines) + "\n")
 
