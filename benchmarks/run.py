@@ -25,7 +25,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import once
+import probes
 import torch
 from hydra import compose, initialize_config_dir
 from lightning import Callback, Trainer
@@ -46,7 +46,8 @@ RANDOM = ["data._target_=random_images.RandomImages", "data.val_size=0"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 HERE = Path(__file__).parent
 COMMAND = ["-m", "tvl_lightning.train"]
-FIRST_STEP = [*COMMAND, "+callbacks.end._target_=once.EndAfterFirstStep"]
+SINGLE_STEPS = "+callbacks.act._target_=probes.ActInEveryStep"
+FIRST_STEP = [*COMMAND, "+callbacks.end._target_=probes.EndAfterFirstStep"]
 TRAIN, TEST = draw(N), draw(10_000)
 PIXELS, LABELS = to_device(TRAIN, DEVICE)
 
@@ -160,8 +161,8 @@ def process(*arguments: str, status: int = 0) -> tuple[float, str]:
 
 
 def peak(*arguments: str) -> float:
-    """Gigabytes of main memory that a process of once.py held at most."""
-    return float(process(str(HERE / "once.py"), *arguments)[1]) / 1e6
+    """Gigabytes of main memory that a process of probes.py held at most."""
+    return float(process(str(HERE / "probes.py"), *arguments)[1]) / 1e6
 
 
 def network(kind: type[Any] = TimeVariableResNet, layers: int = 6) -> nn.Module:
@@ -252,6 +253,7 @@ def main() -> None:
             r,
             bare_loop=lambda: seconds(lambda: bare_epoch(network())),
             everything_on=lambda: fit(here),
+            everything_on_in_lightnings_loop=lambda: fit(here, SINGLE_STEPS),
             **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},
             fractional=lambda: fit(here, "model=fractional"),
             **{
@@ -260,7 +262,7 @@ def main() -> None:
             },
         ),
         "An epoch, everything on, against a textbook loop: ms": compare(
-            1,
+            2,
             everything_on=lambda: fit(here),
             **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},
             textbook_loop=lambda: seconds(lambda: textbook_epoch(network())),
@@ -287,7 +289,7 @@ def main() -> None:
         "Starting: ms": compare(
             2,
             imports=lambda: process("-c", "import torch, torchvision, lightning")[0],
-            to_the_first_step=lambda: process(*FIRST_STEP, here, status=once.AFTER_A_STEP)[0],
+            to_the_first_step=lambda: process(*FIRST_STEP, here, status=probes.AFTER_A_STEP)[0],
             help=lambda: process(*COMMAND, "--help")[0],
             a_refused_config=lambda: process(*COMMAND, "reg.l1.weight=-1", "reg=l1", status=2)[0],
         ),

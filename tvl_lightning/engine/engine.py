@@ -1,12 +1,12 @@
 """How training steps are run: one a call in Lightning's loop, or several a call in our own."""
 
 import math
-import shutil
 import warnings
 from collections.abc import Callable
 from functools import partial
-from os import environ
 from typing import Any
+
+from torch._dynamo.exc import TorchDynamoException
 
 from tvl_lightning.callbacks import AdaptivePruning
 from tvl_lightning.data import Block
@@ -75,7 +75,14 @@ class Engine:
         if module.network.layers != self._layers:
             self._layers = list(module.network.layers)
             self._take = self._prepare(module)
-        steps = self._take(block)
+        try:
+            steps = self._take(block)
+        except TorchDynamoException as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"engine={self.mode}: torch.compile cannot take this network here ({reason}); "
+                "engine=eager can"
+            ) from error
         after_steps(module.trainer, len(steps.loss))
         return steps
 
@@ -88,11 +95,6 @@ class Engine:
 
 
 def _check_compilable(mode: str, trainer: Any, single_steps: str | None) -> None:
-    buffered = next(
-        (layer for layer in trainer.lightning_module.network.hidden if [*layer.buffers()]), None
-    )
-    if buffered:
-        single_steps = f"{type(buffered).__name__}, whose buffers change in a step"
     if single_steps:
         raise InputError(f"engine={mode}: does not go with {single_steps}; engine=eager does")
     device = trainer.strategy.root_device.type
@@ -100,10 +102,4 @@ def _check_compilable(mode: str, trainer: Any, single_steps: str | None) -> None
         raise InputError(
             f"engine=cuda_graph: needs an NVIDIA GPU, and the trainer runs on {device}; "
             "engine=compiled runs there"
-        )
-    compiler = environ.get("CXX", "g++")
-    if device == "cpu" and not shutil.which(compiler):
-        raise InputError(
-            f"engine={mode}: needs a C++ compiler, and there is no {compiler}; "
-            "engine=eager needs none"
         )

@@ -1,4 +1,4 @@
-"""Parts of a run that are timed or weighed in a process of their own, see run.py."""
+"""What benchmarks put into a run, or run in a process of their own, see run.py."""
 
 import os
 import re
@@ -17,6 +17,13 @@ class EndAfterFirstStep(Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         """End it."""
         os._exit(AFTER_A_STEP)
+
+
+class ActInEveryStep(Callback):
+    """Does nothing after every step, which leaves training to Lightning's own loop."""
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Do nothing."""
 
 
 def bare_epoch() -> None:
