@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tvl_lightning.limits import LIMITS, InputError, check
 
 COUNTS = ["in_features", "width", "hidden_layers", "out_features", "min_hidden_layers"]
-COUNTS += ["batch_size", "interval"]
+COUNTS += ["batch_size", "interval", "steps_per_call"]
 FROM_ZERO = ["warmup", "max_epochs", "seed", "history_start"]
 POSITIVE = ["horizon", "tau_floor", "eps", "lr"]
 

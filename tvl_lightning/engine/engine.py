@@ -78,7 +78,7 @@ class Engine:
         try:
             steps = self._take(block)
         except TorchDynamoException as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = " ".join(str(error).split("\n")[:2])
             raise InputError(
                 f"engine={self.mode}: torch.compile cannot take this network here ({reason}); "
                 "engine=eager can"
