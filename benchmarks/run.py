@@ -222,13 +222,14 @@ class OdeintEuler(nn.Module):
 
 
 def compare(
-    rounds: int, **runs: Callable[[], float]
+    rounds: int, warm_up: bool = True, /, **runs: Callable[[], float]
 ) -> Iterator[tuple[str, list[float], list[float]]]:
     """Name, seconds, and ratios to the first run in the same round, of runs that take turns."""
     first = next(iter(runs))
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()  # warm up
+    if warm_up:
+        for run in runs.values():
+            run()
     for _ in range(rounds):
         for name, run in runs.items():
             times[name].append(run())
@@ -295,6 +296,7 @@ def main() -> None:
         ),
         "Main memory of a process, at most: MB": compare(
             1,
+            False,
             bare_loop=lambda: peak("bare"),
             everything_on=lambda: peak("command", *RANDOM, here, "trainer.max_epochs=1"),
             **{
