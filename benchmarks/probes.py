@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+from bare_loop import bare_epoch
 from lightning import Callback
+from random_images import draw
+from torch.nn.functional import cross_entropy
+
+from tvl_lightning.data.images import to_device
+from tvl_lightning.networks import TimeVariableResNet
 
 AFTER_A_STEP = 42
 
@@ -26,26 +33,12 @@ class ActInEveryStep(Callback):
         """Do nothing."""
 
 
-def bare_epoch() -> None:
+def bare_loop() -> None:
     """What a script needs to train an epoch of the paper's ResNet, and to evaluate it."""
-    import torch
-    from random_images import draw
-    from torch.nn.functional import cross_entropy
-
-    from tvl_lightning.data.images import to_device
-    from tvl_lightning.networks import TimeVariableResNet
-
     cpu = torch.device("cpu")
-    (pixels, labels), (test_pixels, test_labels) = (
-        to_device(draw(n), cpu) for n in (60_000, 10_000)
-    )
+    train, (test_pixels, test_labels) = (to_device(draw(n), cpu) for n in (60_000, 10_000))
     network = TimeVariableResNet(784, 100, 6, 10)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    for index in torch.randperm(60_000).split(100):
-        loss = cross_entropy(network(pixels[index]), labels[index])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    bare_epoch(network, *train)
     with torch.no_grad():
         for part, known in zip(test_pixels.split(2500), test_labels.split(2500), strict=True):
             cross_entropy(network(part), known)
@@ -61,6 +54,6 @@ def command(*overrides: str) -> None:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    {"bare": bare_epoch, "command": command}[what](*arguments)
+    {"bare": bare_loop, "command": command}[what](*arguments)
     # getrusage's maximum counts the process that started this one
     print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])

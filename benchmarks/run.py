@@ -27,6 +27,7 @@ from typing import Any
 
 import probes
 import torch
+from bare_loop import BATCH, bare_epoch, step
 from hydra import compose, initialize_config_dir
 from lightning import Callback, Trainer
 from PIL import Image
@@ -41,7 +42,7 @@ from tvl_lightning.entry import CONFIG_PATH
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
 from tvl_lightning.parts import build_parts
 
-N, BATCH = 60_000, 100
+N = 60_000
 RANDOM = ["data._target_=random_images.RandomImages", "data.val_size=0"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 HERE = Path(__file__).parent
@@ -63,20 +64,6 @@ def seconds(run: Callable[[], None]) -> float:
     run()
     synchronize()
     return time.perf_counter() - start
-
-
-def step(network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor) -> None:
-    loss = cross_entropy(network(x), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-def bare_epoch(network: nn.Module) -> None:
-    """A training loop as short as it can be: shuffled slices of tensors on the device."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    for index in torch.randperm(N, device=DEVICE).split(BATCH):
-        step(network, optimizer, PIXELS[index], LABELS[index])
 
 
 class Pictures(Dataset[Any]):
@@ -252,7 +239,7 @@ def main() -> None:
     groups = {
         "An epoch of 600 steps and, but for the loop, an evaluation on 10,000 images: ms": compare(
             r,
-            bare_loop=lambda: seconds(lambda: bare_epoch(network())),
+            bare_loop=lambda: seconds(lambda: bare_epoch(network(), PIXELS, LABELS)),
             everything_on=lambda: fit(here),
             everything_on_in_lightnings_loop=lambda: fit(here, SINGLE_STEPS),
             **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},

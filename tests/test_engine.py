@@ -197,14 +197,7 @@ def test_what_needs_single_steps_gets_them_or_is_refused(tmp_path: Path, need: s
 def test_a_training_step_of_ones_own_is_used(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = Louder(TimeVariableResNet(784, 10, 5, 10), engine=Engine())
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(tmp_path)
     before = module.tau.detach().clone()
     trainer.fit(module, ImageData(batch_size=200))
     assert module.block_size is None
@@ -294,13 +287,9 @@ def test_compiled_steps_agree_over_200_iterations(tmp_path: Path, way: str) -> N
 
 @pytest.mark.slow
 def test_compiled_steps_go_on_with_the_layers_that_are_left(tmp_path: Path) -> None:
-    def kind() -> dict[str, Any]:
-        return {"penalties": {"l1": L1(0.4)}, "epochs": 6}
-
-    pruned, eager = fit(tmp_path / "eager", Engine(), AdaptivePruning(0.1), **kind())
-    module, compiled = fit(
-        tmp_path / "compiled", Engine("compiled"), AdaptivePruning(0.1), **kind()
-    )
+    kind: dict[str, Any] = {"penalties": {"l1": L1(0.4)}, "epochs": 6}
+    pruned, eager = fit(tmp_path / "eager", Engine(), AdaptivePruning(0.1), **kind)
+    module, compiled = fit(tmp_path / "compiled", Engine("compiled"), AdaptivePruning(0.1), **kind)
     assert 1 < len(pruned.network.layers) < 5
     assert module.network.layers == pruned.network.layers
     assert_close(eager, compiled)

@@ -15,7 +15,7 @@ def build_parts(
 ) -> tuple[LightningDataModule, TimeVariableClassifier, Trainer]:
     """The data, the module and the trainer that `conf/train.yaml` describes.
 
-    After every step the trainer's callbacks project τ, then prune, then record.
+    τ is projected as the end of the optimizer's step; then the callbacks prune, then record.
 
     Args:
         cfg: the composed configuration.

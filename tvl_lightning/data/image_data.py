@@ -66,9 +66,11 @@ class ImageData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Split the images and move them to the training device."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if self._device == device:  # it was set up to fit, and now it is to test
+            return
         data = self.load()
         n = len(data.train.labels)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
         held_out = round(self.val_size * n)
         if self.val_size > 0 and not 0 < held_out < n:
             raise InputError(
@@ -80,12 +82,11 @@ class ImageData(LightningDataModule):
                 f"data.batch_size={self.batch_size}: must be at most {n - held_out}, "
                 f"the training images of {self.dataset}"
             )
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        if self._device != device:  # else it was set up to fit, and now it is to test
-            self._device = device
-            self.train = to_device(_select(data.train, order[held_out:]), device)
-            self.val = to_device(_select(data.train, order[:held_out]), device)
-            self.test = to_device(data.test, device)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
+        self.train = to_device(_select(data.train, order[held_out:]), device)
+        self.val = to_device(_select(data.train, order[:held_out]), device)
+        self.test = to_device(data.test, device)
+        self._device = device
 
     def describe(self) -> dict[str, Any]:
         """Where the images came from and how many serve for what."""
