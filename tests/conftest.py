@@ -3,6 +3,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: tests run side by side, one core each
 
 import pytest
 from lightning import Callback, Trainer
@@ -14,7 +17,7 @@ SMALL = ["model.width=12", "model.hidden_layers=4", "data.batch_size=200"]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def quiet_trainer(folder: Path, *callbacks: Callback, epochs: int = 1) -> Trainer:
+def quiet_trainer(folder: Path, *callbacks: Callback, epochs: int = 1, **options: Any) -> Trainer:
     return Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -25,6 +28,7 @@ def quiet_trainer(folder: Path, *callbacks: Callback, epochs: int = 1) -> Traine
         enable_checkpointing=False,
         num_sanity_val_steps=0,
         default_root_dir=folder,
+        **options,
     )
 
 

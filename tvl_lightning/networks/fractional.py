@@ -67,11 +67,11 @@ class FractionalDNN(TimeVariableNetwork):
 
     def history_coefficients(self) -> Tensor:
         """The coefficients a(l, j) of (2.2) for the τ in use, shape (L-1, L-1), 0 where j >= l."""
-        return history_coefficients(self.tau.clamp(min=self.tau_floor), self.gamma)
+        return history_coefficients(floored(self.tau, self.tau_floor), self.gamma)
 
     def propagate(self, inputs: Tensor, tau: Tensor) -> Tensor:
         """The state y[L-1], shape (B, width), from y[0], shape (B, in_features)."""
-        tau = tau.clamp(min=self.tau_floor)
+        tau = floored(tau, self.tau_floor)
         # τ(l)^γ Γ(2-γ), the factor of σ
         gains = (tau**self.gamma * math.gamma(2 - self.gamma)).unbind()
         with torch.autocast(tau.device.type, enabled=False):
@@ -88,6 +88,16 @@ class FractionalDNN(TimeVariableNetwork):
             #                                        - Σ_{j<l} a(l, j) (y[j+1] - y[j])
             y = y + history.add(gains[l] * self.activation(layer(y)), a[l, start:l])
         return y
+
+
+def floored(tau: Tensor, eps: float) -> Tensor:
+    """τ, and `eps` where it is below; a τ that a projection put onto `eps` keeps its gradient.
+
+    `eps` is rounded to τ's type first: float32(1e-4) is less than the double 1e-4, so that
+    `tau.clamp(min=1e-4)` would cut the gradient of every τ on the floor, for good.
+    """
+    floor = tau.new_full((), eps)
+    return torch.where(tau < floor, floor, tau)
 
 
 def history_coefficients(tau: Tensor, gamma: float) -> Tensor:
