@@ -12,7 +12,7 @@ from lightning import Callback
 from random_images import draw
 from torch.nn.functional import cross_entropy
 
-from tvl_lightning.data.images import to_device
+from tvl_lightning.data.samples import to_device
 from tvl_lightning.networks import TimeVariableResNet
 
 AFTER_A_STEP = 42
@@ -24,13 +24,6 @@ class EndAfterFirstStep(Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         """End it."""
         os._exit(AFTER_A_STEP)
-
-
-class ActInEveryStep(Callback):
-    """Does nothing after every step, which leaves training to Lightning's own loop."""
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        """Do nothing."""
 
 
 def bare_loop() -> None:

@@ -2,9 +2,10 @@
 
 Times training against plain PyTorch on the same machine, on random images in the shape of MNIST
 (60,000 of 28 x 28, batch 100), for the paper's architecture. Every ratio is the median of ratios
-between neighbours in alternating runs. The last answers are in results/.
+between neighbours in alternating runs.
 
-    make bench        # writes benchmarks/results/cpu or gpu .json and .md, in under 5 minutes
+    make bench             # writes outputs/benchmarks/cpu or gpu .json and .md, in some minutes
+    make bench RECORD=1    # and benchmarks/results, which are the last answers
 """
 
 import argparse
@@ -29,7 +30,7 @@ import probes
 import torch
 from bare_loop import BATCH, bare_epoch, step
 from hydra import compose, initialize_config_dir
-from lightning import Callback, Trainer
+from omegaconf import OmegaConf
 from PIL import Image
 from random_images import draw
 from torch import Tensor, nn
@@ -37,18 +38,21 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
-from tvl_lightning.data.images import Images, to_device
-from tvl_lightning.entry import CONFIG_PATH
+from tvl_lightning.cli.build import build_parts
+from tvl_lightning.cli.commands import CONFIG_PATH
+from tvl_lightning.cli.folders import register_resolvers
+from tvl_lightning.data import Samples
+from tvl_lightning.data.samples import to_device
 from tvl_lightning.networks import FractionalDNN, TimeVariableResNet
-from tvl_lightning.parts import build_parts
+from tvl_lightning.training import MetricsTable
 
 N = 60_000
 RANDOM = ["data._target_=random_images.RandomImages", "data.val_size=0"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 HERE = Path(__file__).parent
 COMMAND = ["-m", "tvl_lightning.train"]
-SINGLE_STEPS = "+callbacks.act._target_=probes.ActInEveryStep"
 FIRST_STEP = [*COMMAND, "+callbacks.end._target_=probes.EndAfterFirstStep"]
+register_resolvers()
 TRAIN, TEST = draw(N), draw(10_000)
 PIXELS, LABELS = to_device(TRAIN, DEVICE)
 
@@ -69,8 +73,8 @@ def seconds(run: Callable[[], None]) -> float:
 class Pictures(Dataset[Any]):
     """The images as torchvision's MNIST has them: one PIL image at a time, through ToTensor."""
 
-    def __init__(self, images: Images) -> None:
-        self.pixels, self.labels = images.pixels.numpy(), images.labels.tolist()
+    def __init__(self, images: Samples) -> None:
+        self.pixels, self.labels = images.inputs[:, 0].numpy(), images.labels.tolist()
         self.transform = ToTensor()
 
     def __len__(self) -> int:
@@ -96,37 +100,25 @@ def textbook_epoch(network: nn.Module) -> None:
             cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE)).item()
 
 
-class EpochClock(Callback):
-    """Seconds an epoch, with its evaluation, checkpoints and records, after the first one.
-
-    The first one bears what a run does once: it compiles, it warms up.
-    """
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            synchronize()
-            self.start = time.perf_counter()
-
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        synchronize()
-        self.seconds = (time.perf_counter() - self.start) / (trainer.current_epoch - 1)
-
-
 def fit(*overrides: str, epochs: int = 3) -> float:
-    """Seconds an epoch of `Trainer.fit`, with the parts that `tvl_lightning.train` builds."""
+    """Seconds an epoch of `Trainer.fit`, with the parts that `tvl_lightning.train` builds, and
+    with evaluation, checkpoints and records."""
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(CONFIG_PATH, version_base="1.3"):
             cfg = compose("train", [*RANDOM, f"trainer.max_epochs={epochs}", *overrides])
-        cfg.callbacks.trajectory.path = f"{folder}/tau.npz"
+        cfg.callbacks.recorder.path = f"{folder}/tau.npz"
+        cfg.callbacks.metrics.path = f"{folder}/metrics.csv"
         for name in ("best_checkpoint", "last_checkpoint"):
             cfg.callbacks[name].dirpath = f"{folder}/checkpoints"
-        cfg.logger.tensorboard.save_dir, cfg.logger.csv.path = folder, f"{folder}/metrics.csv"
-        data, module, trainer = build_parts(cfg, Path(folder))
-        clock = EpochClock()
-        trainer.callbacks.append(clock)
+        cfg.logger.tensorboard.save_dir = folder
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        data, module, trainer, _ = build_parts(settings, Path(folder))
         with redirect_stdout(StringIO()):  # the progress bar
             trainer.fit(module, data)
-        return clock.seconds
+        [table] = [c for c in trainer.callbacks if isinstance(c, MetricsTable)]
+        # the first epoch bears what a run does once: it compiles, it warms up
+        first, last = (table.rows[epoch]["seconds"] for epoch in (0, epochs - 1))
+        return float(last - first) / (epochs - 1)
 
 
 def process(*arguments: str, status: int = 0) -> tuple[float, str]:
@@ -199,13 +191,14 @@ class OdeintEuler(nn.Module):
 
         net = self.net
         tau = net.tau
-        y = tau[0] * torch.relu(net.input(x.flatten(1)))
+        lift, *fields = net.stages[0]
+        y = tau[0] * lift(x)
 
         def field(t: Tensor, y: Tensor) -> Tensor:
             layer = int(t)
-            return tau[layer + 1] * torch.relu(net.hidden[layer](y))
+            return tau[layer + 1] * fields[layer](y)
 
-        return net.output(odeint(field, y, self.times, method="euler")[-1])  # type: ignore[no-any-return]
+        return net.decoder(odeint(field, y, self.times, method="euler")[-1])  # type: ignore[no-any-return]
 
 
 def compare(
@@ -227,7 +220,8 @@ def compare(
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=4)
-    arguments.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    arguments.add_argument("--results", type=Path, default=Path("outputs/benchmarks"))
+    arguments.add_argument("--record", action="store_true", help="also write to benchmarks/results")
     options = arguments.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -241,7 +235,7 @@ def main() -> None:
             r,
             bare_loop=lambda: seconds(lambda: bare_epoch(network(), PIXELS, LABELS)),
             everything_on=lambda: fit(here),
-            everything_on_in_lightnings_loop=lambda: fit(here, SINGLE_STEPS),
+            everything_on_in_lightnings_loop=lambda: fit(here, "engine=lightning"),
             **{f"everything_on_{e}": partial(fit, here, f"engine={e}") for e in engines},
             fractional=lambda: fit(here, "model=fractional"),
             **{
@@ -312,10 +306,11 @@ def main() -> None:
             thousandths = [1000 * t for t in times]
             lines.append(f"| {name} | {spread(thousandths)} | {spread(ratios)} |")
             print(lines[-1], flush=True)
-    options.results.mkdir(parents=True, exist_ok=True)
     stem = "gpu" if on_gpu else "cpu"
-    (options.results / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.results / f"{stem}.md").write_text("\n".join(lines) + "\n")
+    for folder in [options.results, *([HERE / "results"] if options.record else [])]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+        (folder / f"{stem}.md").write_text("\n".join(lines) + "\n")
 
 
 def spread(values: list[float]) -> str:

@@ -1,14 +1,9 @@
 """Files that are whole or not there."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from tvl_lightning.checkpoint import AtomicCheckpointIO
 from tvl_lightning.files import replacing
 
 
@@ -61,70 +56,29 @@ def test_exception_leaves_nothing_where_there_was_no_file(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checkpoint_that_was_written_can_be_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    for epoch in range(2):
-        AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "tau": torch.arange(3.0)}, path)
-    content = torch.load(path, weights_only=True)
-    assert content["epoch"] == 1
-    assert torch.equal(content["tau"], torch.arange(3.0))
-    assert list(path.parent.iterdir()) == [path]
+def test_a_link_in_place_of_the_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    (tmp_path / ".file.txt.part").symlink_to(precious)
+    with replacing(tmp_path / "file.txt") as part:
+        part.write_text("new")
+    assert precious.read_text() == "mine"
+    assert not (tmp_path / "file.txt").is_symlink()
+    assert (tmp_path / "file.txt").read_text() == "new"
 
 
-def test_checkpoint_path_may_be_a_string(tmp_path: Path) -> None:
-    AtomicCheckpointIO().save_checkpoint({"epoch": 7}, str(tmp_path / "last.ckpt"))
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True) == {"epoch": 7}
-
-
-def test_checkpoint_that_cannot_be_pickled_leaves_the_previous_one(tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
-    with pytest.raises((AttributeError, TypeError, RuntimeError)):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2, "evil": lambda: None}, path)
-    assert torch.load(path, weights_only=True) == {"epoch": 1}
+def test_what_a_killed_process_left_neither_stays_nor_is_in_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    (tmp_path / ".file.txt.part").write_text("half of a longer text")
+    with replacing(path) as part:
+        assert part.read_text() == ""
+        part.write_text("new")
+    assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 
-# forks writers and kills each at another moment: torch is imported once for all of them
-KILLED_WRITERS = """
-import os, signal, sys, time
-from pathlib import Path
-
-import torch
-from tvl_lightning.checkpoint import AtomicCheckpointIO
-
-torch.set_num_threads(1)
-path = Path(sys.argv[1])
-checkpoint = {"epoch": 0, "state": torch.ones(4_000_000)}
-AtomicCheckpointIO().save_checkpoint(checkpoint, path)
-for kill in range(8):
-    before = path.stat().st_mtime_ns
-    writer = os.fork()
-    if not writer:
-        while True:
-            checkpoint["epoch"] += 1
-            AtomicCheckpointIO().save_checkpoint(checkpoint, path)
-    while path.stat().st_mtime_ns == before:
-        time.sleep(0.005)
-    time.sleep(0.03 + 0.017 * kill)
-    os.kill(writer, signal.SIGKILL)
-    _, status = os.waitpid(writer, 0)
-    content = torch.load(path, weights_only=True)
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    assert content["epoch"] > 0
-    assert len(content["state"]) == 4_000_000 and content["state"].sum() == 4_000_000
-print("whole after each kill")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
-def test_killed_process_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED_WRITERS, str(tmp_path / "last.ckpt")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "whole after each kill" in done.stdout
+def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with replacing(tmp_path / "file.txt") as part:
+        part.write_text("new")
+    assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -1,103 +1,145 @@
-"""What settings may be."""
+"""What an argument may be, and how it is refused."""
 
 import math
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tvl_lightning.limits import LIMITS, InputError, check
+from tvl_lightning.constraints import Positive, ScaledSimplex
+from tvl_lightning.limits import COUNT, COUNTS, LIMITS, InputError, check, optional, refusal
+from tvl_lightning.networks import (
+    Final,
+    Fixed,
+    Fractional,
+    FractionalDNN,
+    Learned,
+    Simplex,
+    TimeVariableResNet,
+    convolutional,
+    perceptron,
+    transformer,
+)
+from tvl_lightning.penalties import L1, L2, Horizon
 
-COUNTS = ["in_features", "width", "hidden_layers", "out_features", "min_hidden_layers"]
-COUNTS += ["batch_size", "interval", "steps_per_call"]
-FROM_ZERO = ["warmup", "max_epochs", "seed", "history_start"]
-POSITIVE = ["horizon", "tau_floor", "eps", "lr"]
-
-GOOD: dict[str, list[Any]] = {
-    **{name: [1, 2, 10_000] for name in COUNTS},
-    **{name: [1, 1e-4, 0.5, 6.0] for name in POSITIVE},
-    "interval": [None, 1, 50],
-    "gamma": [0.5, 1e-3, 1, 1.0],
-    "history_start": [0, 1],
-    "weight": [0, 0.0, 0.5, 100],
-    "epsilon": [0, 0.0, 0.01, 0.999],
-    "warmup": [0, 1, 5000],
-    "val_size": [0, 0.0, 0.1, 0.999],
-    "seed": [0, 1, 2**32 - 1],
-    "max_epochs": [0, 1, 500],
-}
-BAD: dict[str, list[Any]] = {
-    **{name: [0, -1, 1.0, 2.5] for name in COUNTS},
-    **{name: [0, 0.0, -0.1, -1] for name in POSITIVE},
-    "gamma": [0, 0.0, -0.5, 1.0001, 2],
-    "history_start": [-1, 2, 0.0, 1.0],
-    "weight": [-1, -1e-9],
-    "epsilon": [-1e-9, 1, 1.0, 2],
-    "warmup": [-1, 0.5, 1.0],
-    "val_size": [-0.1, 1, 1.0, 400],
-    "seed": [-1, 2**32, 1.0],
-    "max_epochs": [-1, 0.5, 1.0],
-}
-NEVER = [math.nan, math.inf, -math.inf, True, False, "1", "0.5", "", "auto", [1], {"a": 1}, 1j]
-
-
-def pairs(table: dict[str, list[Any]]) -> list[Any]:
-    return [pytest.param(k, v, id=f"{k}={v}") for k, values in table.items() for v in values]
-
-
-def test_every_limit_is_tested_from_both_sides() -> None:
-    assert set(GOOD) == set(BAD) == set(LIMITS)
-
-
-@pytest.mark.parametrize(("name", "value"), pairs(GOOD))
-def test_sensible_value_is_accepted(name: str, value: Any) -> None:
-    check(name, value)
-
-
-@pytest.mark.parametrize(("name", "value"), pairs(BAD))
-def test_value_outside_the_limits_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(InputError):
-        check(name, value)
+IMAGES = {"in_shape": [1, 14, 14], "classes": 3}
+FEATURES = {"in_features": 4, "width": 3, "hidden_layers": 2, "out_features": 2}
+# what is needed to make one, and what it then refuses
+CONSTRUCTORS: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = [
+    (perceptron, IMAGES, {"width": 0, "hidden_layers": 1.5, "horizon": 0, "classes": True}),
+    (perceptron, IMAGES, {"in_shape": [], "classes": None}),
+    (convolutional, IMAGES, {"in_shape": [1, 0, 3], "widths": [8, 0], "fields": -1, "horizon": -1}),
+    (convolutional, IMAGES, {"in_shape": None, "classes": "3", "widths": []}),
+    (transformer, IMAGES, {"patch": 0, "width": -4, "heads": 0, "blocks": 0, "horizon": math.inf}),
+    (transformer, IMAGES, {"in_shape": "1,8,8", "classes": 0}),
+    (TimeVariableResNet, FEATURES, dict.fromkeys(FEATURES, 0)),
+    (TimeVariableResNet, FEATURES, dict.fromkeys(FEATURES)),
+    (FractionalDNN, FEATURES, dict.fromkeys(FEATURES, 2.5)),
+    (FractionalDNN, FEATURES, {"gamma": 1.01, "tau_floor": 0, "horizon": math.nan}),
+    (Fractional, {}, {"gamma": 0, "history_start": 2, "tau_floor": -1e-4, "learn_gamma": 1}),
+    (Fractional, {}, {"gamma": True, "history_start": True, "fused": None}),
+    (Fractional, {}, {"gamma": "0.5", "history_start": 1.0, "constant_coefficients": "false"}),
+    *(
+        (rule, {"n": 2, "horizon": 1.0}, {"horizon": 0})
+        for rule in (Learned, Fixed, Final, Simplex)
+    ),
+    (Fixed, {"n": 2, "horizon": 1.0}, {"first_only": 0}),
+    (Final, {"n": 2, "horizon": 1.0}, {"detach": "no"}),
+    (L1, {"weight": 0.5}, {"weight": -1}),
+    (L2, {"weight": 0}, {"weight": math.nan}),
+    (Horizon, {"weight": 0.5, "horizon": 1.0}, {"weight": None, "horizon": 0}),
+    (Positive, {}, {"eps": 0}),
+    (ScaledSimplex, {}, {"eps": "auto"}),
+]
 
 
-@pytest.mark.parametrize("value", NEVER, ids=repr)
-@pytest.mark.parametrize("name", LIMITS)
-def test_what_is_no_finite_number_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(InputError):
-        check(name, value)
-
-
-@pytest.mark.parametrize("name", sorted(set(LIMITS) - {"interval"}))
-def test_null_is_refused_except_for_an_interval(name: str) -> None:
-    with pytest.raises(InputError):
-        check(name, None)
-
-
-def test_refusal_gives_key_value_and_what_is_allowed_in_one_line() -> None:
+@pytest.mark.parametrize(
+    ("make", "needed", "name", "value"),
+    [
+        pytest.param(make, needed, name, value, id=f"{make.__name__}-{name}={value}")
+        for make, needed, bad in CONSTRUCTORS
+        for name, value in bad.items()
+    ],
+)
+def test_every_constructor_refuses_by_name_in_one_line(
+    make: Callable[..., Any], needed: dict[str, Any], name: str, value: Any
+) -> None:
     with pytest.raises(InputError) as caught:
-        check("gamma", 2, "model.gamma")
-    assert str(caught.value) == "model.gamma=2: must be a number in (0, 1]"
-
-
-@pytest.mark.parametrize("name", LIMITS)
-def test_refusal_names_the_setting_where_no_key_is_given(name: str) -> None:
-    with pytest.raises(InputError) as caught:
-        check(name, "nonsense")
-    assert str(caught.value).startswith(f"{name}=nonsense: must be ")
+        make(**{**needed, name: value})
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{name}={value}: must be ")
 
 
-@given(st.floats())
-def test_gamma_is_accepted_exactly_in_its_interval(value: float) -> None:
-    try:
-        check("gamma", value)
-        accepted = True
-    except InputError:
-        accepted = False
-    assert accepted == (0 < value <= 1)
+def test_every_constructor_accepts_what_it_needs() -> None:
+    for make, needed, _ in CONSTRUCTORS:
+        make(**needed)
 
 
-def test_refusal_can_be_caught_as_a_value_error() -> None:
+def test_a_refusal_gives_name_value_and_what_is_allowed() -> None:
+    with pytest.raises(InputError) as caught:
+        check("Fractional", history_start=1, gamma=2)
+    assert str(caught.value) == "gamma=2: must be a number in (0, 1]"
+
+
+def test_a_refusal_can_be_asked_for_without_raising() -> None:
+    assert refusal("Positive", "eps", 0) == "must be a number above 0"
+    assert refusal("Positive", "eps", 1e-4) is None
+
+
+def test_a_refusal_can_be_caught_as_a_value_error() -> None:
     with pytest.raises(ValueError, match="width=0"):
-        check("width", 0)
+        check("perceptron", width=0)
+
+
+def test_a_limit_belongs_to_a_class_and_says_nothing_of_another_one() -> None:
+    check("StepLR", gamma=1.1)
+    check("Adam", eps=0, lr=-1)
+    check("L1", epsilon="mine")
+    with pytest.raises(InputError):
+        check("Fractional", gamma=1.1)
+
+
+def test_the_first_argument_that_does_not_fit_is_named() -> None:
+    with pytest.raises(InputError, match=r"^classes=0"):
+        check("perceptron", width=3, classes=0, hidden_layers=0)
+
+
+@given(value=st.floats())
+def test_the_fractional_order_is_accepted_exactly_in_its_interval(value: float) -> None:
+    assert (refusal("Fractional", "gamma", value) is None) == (0 < value <= 1)
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, True, False, "1", "", [1.5], {"a": 1}, 1j, object()]
+)
+def test_what_is_no_finite_number_is_no_number(value: Any) -> None:
+    numbers = {
+        (owner, name)
+        for owner, limits in LIMITS.items()
+        for name, (admits, allowed) in limits.items()
+        if "number" in allowed and "list" not in allowed
+    }
+    assert len(numbers) > 20
+    assert all(refusal(owner, name, value) for owner, name in numbers)
+
+
+@pytest.mark.parametrize("value", ["123", b"12", {1, 2}, {1: 2}, range(3), [[1]], [None], 3])
+def test_a_list_of_sizes_is_a_list_or_a_tuple_of_counts(value: Any) -> None:
+    assert not COUNTS[0](value)
+    assert COUNTS[0]((1, 2))
+    assert COUNTS[0]([3])
+
+
+def test_an_optional_limit_admits_null_and_what_the_limit_admits() -> None:
+    admits, allowed = optional(COUNT)
+    assert [admits(value) for value in (None, 1, 0)] == [True, True, False]
+    assert allowed == "a whole number of at least 1, or null"
+
+
+def test_limits_are_known_without_torch() -> None:
+    code = "import sys, tvl_lightning.limits; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,3 +1,5 @@
+"""The package as it is installed and imported."""
+
 import subprocess
 import sys
 import sysconfig
@@ -6,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
+import tvl_lightning
 from tests.conftest import REPOSITORY, SMALL
+
+
+def test_the_public_names_are_there() -> None:
+    for name in tvl_lightning.__all__:
+        assert getattr(tvl_lightning, name).__name__ == name
+    with pytest.raises(AttributeError, match="nonsense"):
+        tvl_lightning.nonsense  # noqa: B018
+
+
+def test_torch_is_imported_only_with_what_needs_it() -> None:
+    code = "import sys, tvl_lightning; print({'torch', 'lightning', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.slow

@@ -1,10 +1,7 @@
+"""The command that trains, from end to end."""
+
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +12,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from tests.conftest import SMALL, Command
+from tests.runs.same_end import assert_same_end, last_weights
 
 TRAIN = "tvl_lightning.train"
 
 
-def last_weights(run: Path) -> dict[str, Any]:
-    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    return {"epoch": content["epoch"], **content["state_dict"]}
+def table(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def assert_same_end(one: Path, other: Path) -> None:
-    first, second = last_weights(one), last_weights(other)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, second[name]), name
-        else:
-            assert value == second[name], name
-    with np.load(one / "tau.npz") as a, np.load(other / "tau.npz") as b:
-        for name in a.files:
-            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+def summary_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())  # type: ignore[no-any-return]
 
 
 def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path: Path) -> None:
@@ -49,15 +37,15 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
     assert (run / ".hydra" / "overrides.yaml").is_file()
     assert (run / "train.log").is_file()
 
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = table(run)
     assert [row["epoch"] for row in rows] == ["-1", "0", "1", "2"]
-    columns = {"train/loss", "train/task_loss", "train/acc", "val/task_loss", "val/acc"}
-    assert columns | {"penalty/l1", "penalty/horizon"} <= rows[0].keys()
-    assert all(row[name] for row in rows[1:] for name in columns)
-    before_training = {name for name, value in rows[0].items() if value}
+    assert [row["step"] for row in rows] == ["0", "18", "36", "54"]
+    learned = {"train/loss", "train/task_loss", "train/acc", "lr"}
     measured = {"val/task_loss", "val/acc", "penalty/l1", "penalty/horizon"}
-    assert before_training == measured | {"epoch", "step"}
+    always = {"epoch", "step", "sum_of_tau", "layers", "parameters", "seconds"}
+    assert rows[0].keys() == learned | measured | always
+    assert all(all(row.values()) for row in rows[1:])
+    assert {name for name, value in rows[0].items() if value} == measured | always
 
     with np.load(run / "tau.npz") as file:
         trajectory = dict(file)
@@ -65,9 +53,12 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
     assert trajectory["tau"].shape == (54, 4)
     assert np.isfinite(trajectory["tau"]).all()
     assert (trajectory["loss"] > trajectory["task_loss"]).all()
+    for row in rows[1:]:
+        tau = trajectory["tau"][int(row["step"]) - 1]
+        assert float(row["sum_of_tau"]) == pytest.approx(tau.sum())
 
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["parameters_before"] == summary["parameters"]
+    summary = summary_of(run)
+    assert summary["parameters_before"] == summary["parameters"] == int(rows[-1]["parameters"])
     assert summary["layers"] == [0, 1, 2, 3]
     assert summary["objective"] == pytest.approx(max(float(row["val/acc"]) for row in rows))
     assert summary["data"]["train_images"] == 3600
@@ -87,93 +78,22 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(
-    command: Command, tmp_path: Path
+    call: Command, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         arguments = (f"seed={seed}", "trainer.max_epochs=2", f"hydra.run.dir={name}")
-        assert command(TRAIN, *SMALL, *arguments).returncode == 0
+        assert call(TRAIN, *SMALL, *arguments).returncode == 0
     assert_same_end(tmp_path / "a", tmp_path / "b")
     one, other = last_weights(tmp_path / "a"), last_weights(tmp_path / "c")
-    assert not torch.equal(one["network.output.weight"], other["network.output.weight"])
-
-
-PRUNED = [
-    "reg=l1",
-    "reg.l1.weight=0.3",  # strong enough to prune within a few epochs
-    "pruning=adaptive",
-    "pruning.epsilon=0.1",
-    "optimizer.lr=0.05",
-    "+optimizer.momentum=0.9",
-    "scheduler={_target_:torch.optim.lr_scheduler.StepLR,_partial_:true,step_size:3}",
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", [PRUNED, ["model=fractional", "tau=final"]])
-def test_a_killed_run_resumes_to_the_end_of_one_that_was_never_stopped(
-    command: Command, tmp_path: Path, settings: list[str]
-) -> None:
-    arguments = [*SMALL, *settings, "trainer.max_epochs=12"]
-    done = command(TRAIN, *arguments, "hydra.run.dir=whole")
-    assert done.returncode == 0, done.stderr
-    killed, last = tmp_path / "killed", tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    for kill_after in (2, 3):  # epochs
-        seen = set[int]()
-        process = subprocess.Popen(
-            [sys.executable, "-m", TRAIN, *arguments, "hydra.run.dir=killed"]
-            + ([f"resume={last}"] if last.exists() else []),
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        deadline = time.monotonic() + 60
-        while len(seen) < kill_after and process.poll() is None and time.monotonic() < deadline:
-            if last.exists() and last.stat().st_mtime_ns != before:
-                seen.add(last.stat().st_mtime_ns)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    done = command(TRAIN, *arguments, f"resume={last}")
-    assert done.returncode == 0, done.stderr
-    assert f"tensorboard --logdir {killed}" in done.stdout
-    assert_same_end(tmp_path / "whole", killed)
-    layers = json.loads((killed / "summary.json").read_text())["layers"]
-    assert (len(layers) < 4) == (settings is PRUNED)
-
-
-def test_runs_that_start_in_the_same_second_have_their_own_folders(
-    command: Command, tmp_path: Path
-) -> None:
-    from tvl_lightning.entry import unique_folder
-
-    folders = {unique_folder(str(tmp_path / "2026-01-31" / "12-00-00")) for _ in range(3)}
-    assert len(folders) == 3
-    assert all(Path(folder).is_dir() for folder in folders)
-
-
-@pytest.mark.slow
-def test_a_sweep_runs_over_every_group_and_gets_the_validation_accuracy(
-    command: Command, tmp_path: Path
-) -> None:
-    sweep = ["model=resnet,fractional", "tau=learned,final,simplex", "reg=none,[l1,horizon]"]
-    done = command(TRAIN, "-m", *SMALL, *sweep, "trainer.max_epochs=1", timeout=300)
-    assert done.returncode == 0, done.stderr
-    [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
-    runs = sorted(folder.glob("*/summary.json"))
-    assert len(runs) == 12
-    objectives = [json.loads(path.read_text())["objective"] for path in runs]
-    assert all(0 < objective < 1 for objective in objectives)
+    assert not torch.equal(one["network.decoder.weight"], other["network.decoder.weight"])
 
 
 def test_without_validation_images_the_test_set_is_evaluated_after_every_epoch(
-    command: Command, tmp_path: Path
+    call: Command, tmp_path: Path
 ) -> None:
     arguments = ("data.val_size=0", "trainer.max_epochs=2", "hydra.run.dir=run")
-    assert command(TRAIN, *SMALL, *arguments).returncode == 0
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    assert call(TRAIN, *SMALL, *arguments).returncode == 0
+    summary, rows = summary_of(tmp_path / "run"), table(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["-1", "0", "1"]
     assert all(row["test/acc"] for row in rows)
     assert "val/acc" not in rows[0]
@@ -183,15 +103,15 @@ def test_without_validation_images_the_test_set_is_evaluated_after_every_epoch(
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
-    command: Command, tmp_path: Path
+    call: Command, tmp_path: Path
 ) -> None:
     good = ("trainer.max_epochs=1", "hydra.run.dir=run")
-    assert command(TRAIN, *SMALL, *good).returncode == 0
+    assert call(TRAIN, *SMALL, *good).returncode == 0
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     content = torch.load(last, weights_only=True)
     content["optimizer_states"][0]["param_groups"][0]["lr"] = 1e30
     torch.save(content, last)
-    done = command(TRAIN, *SMALL, f"resume={last}", "trainer.max_epochs=5")
+    done = call(TRAIN, *SMALL, f"resume={last}", "trainer.max_epochs=5")
     assert done.returncode == 0, done.stderr
     assert "the loss is not finite in epoch 1" in done.stdout
     assert "last good checkpoint" in done.stdout
@@ -201,120 +121,81 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
         for value in last_weights(tmp_path / "run").values()
         if isinstance(value, torch.Tensor) and value.is_floating_point()
     )
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["diverged_at"] == 36
+    assert summary_of(tmp_path / "run")["diverged_at"] == 36
 
 
-REFUSED = [
-    ("model.horizon=0", "model.horizon=0: must be a number above 0"),
-    ("model.horizon=abc", "model.horizon=abc: must be a number above 0"),
-    ("model.hidden_layers=0", "model.hidden_layers=0: must be a whole number of at least 1"),
-    ("model=cnn", "Could not find 'model/cnn' Available options in 'model': fractional resnet"),
-    ("reg=l1 reg.l1.weight=-1", "reg.l1.weight=-1: must be a number of at least 0"),
-    ("model=fractional model.gamma=1.5", "model.gamma=1.5: must be a number in (0, 1]"),
-    ("model=fractional model.gamma=0", "model.gamma=0: must be a number in (0, 1]"),
-    ("pruning=adaptive pruning.epsilon=1", "pruning.epsilon=1: must be a number in [0, 1)"),
-    ("data.val_size=1", "data.val_size=1: must be a fraction in [0, 1)"),
-    ("optimizer.lr=0", "optimizer.lr=0: must be a number above 0"),
-    ("nonsense=1", "Could not override 'nonsense'"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), REFUSED)
-def test_bad_settings_are_refused_in_one_line_before_torch_is_imported(
-    command: Command, tmp_path: Path, arguments: str, message: str
-) -> None:
-    (tmp_path / "torch.py").write_text("raise AssertionError('torch was imported')")
-    done = command(TRAIN, *arguments.split())
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(f"error: {message}") or message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not list(tmp_path.glob("outputs/train/*/*/checkpoints"))
-
-
-LATE = [
-    ("data.batch_size=3601", "data.batch_size=3601: must be at most 3600"),
-    ("model=fractional pruning=adaptive", "the history goes through it"),
-    ("tau=final projection=simplex", "projection=simplex: needs tau=learned"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("arguments", "message"), LATE)
-def test_settings_that_do_not_fit_together_are_refused_in_one_line(
-    command: Command, arguments: str, message: str
-) -> None:
-    done = command(TRAIN, *arguments.split())
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
-    assert "Traceback" not in done.stderr
-
-
-def test_a_horizon_penalty_on_the_simplex_is_warned_about(command: Command) -> None:
-    done = command(TRAIN, *SMALL, "tau=simplex", "reg=horizon", "trainer.max_epochs=1")
-    assert done.returncode == 0, done.stderr
-    assert "reg=horizon has nothing to penalise" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("mode", "count"), [([], 1), (["-m", "seed=0,1"], 2)])
-def test_two_processes_share_one_run_directory(
-    command: Command, tmp_path: Path, mode: list[str], count: int
-) -> None:
-    done = command(
-        TRAIN, *mode, *SMALL, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2"
-    )
-    assert done.returncode == 0, done.stderr
-    runs = [path.parent for path in (tmp_path / "outputs").rglob("summary.json")]
-    assert len(runs) == count
-    for run in runs:
-        assert json.loads((run / "summary.json").read_text())["iterations"] == 18
-    assert {p.parent for p in (tmp_path / "outputs").rglob("*.ckpt")} == {
-        run / "checkpoints" for run in runs
-    }
-
-
-def test_parts_of_the_users_own_come_from_a_folder_of_configs(
-    command: Command, tmp_path: Path
-) -> None:
-    (tmp_path / "mine.py").write_text(
-        """
+OWN = """
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
 class Data(LightningDataModule):
     def train_dataloader(self):
-        return DataLoader(TensorDataset(torch.rand(64, 20), torch.arange(64) % 3), batch_size=16)
+        inputs = torch.rand(64, 20, generator=torch.Generator().manual_seed(0))
+        return DataLoader(TensorDataset(inputs, torch.arange(64) % 3), batch_size=16)
     val_dataloader = test_dataloader = train_dataloader
 
-class Block(torch.nn.Sequential):
-    def __init__(self):
-        super().__init__(torch.nn.LayerNorm(12), torch.nn.Linear(12, 12))
+class Field(torch.nn.Sequential):
+    def __init__(self, width):
+        super().__init__(torch.nn.LayerNorm(width), torch.nn.Linear(width, width))
 
-def entropy(tau):
-    return (tau * tau.log()).sum()
+class Entropy:
+    def __call__(self, tau):
+        return (tau * tau.log()).sum()
 """
-    )
+
+
+@pytest.mark.slow
+def test_parts_of_ones_own_are_trained_resumed_and_evaluated_by_the_command(
+    command: Command, call: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
     for path, text in {
         "data/mine.yaml": "_target_: mine.Data",
-        "reg/entropy.yaml": "entropy: {_target_: hydra.utils.get_method, path: mine.entropy}",
+        "reg/entropy.yaml": "entropy: {_target_: mine.Entropy}",
     }.items():
         (tmp_path / "configs" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "configs" / path).write_text(text)
-    own = ["data=mine", "reg=entropy", "model.block={_target_: mine.Block, _partial_: true}"]
-    sizes = ["model.in_features=20", "model.width=12", "model.out_features=3"]
-    run = ("trainer.max_epochs=1", "hydra.run.dir=run")
-    done = command(TRAIN, "--config-dir", "configs", *own, *sizes, *run)
+    own = ["data=mine", "reg=entropy", "model.field={_target_: mine.Field, _partial_: true}"]
+    train = [TRAIN, "--config-dir", "configs", *own, "model.width=12"]
+    done = command(*train, "trainer.max_epochs=1", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "in the training data: in_shape [20], classes 3" in done.stdout
+    summary = summary_of(tmp_path / "run")
+    assert summary["engine"]["name"] == "lightning"
+    assert "data other than a TensorData (Data)" in summary["engine"]["reason"]
     assert summary["metrics"]["penalty/entropy"] < 0
     assert summary["parameters"] == 20 * 12 + 12 + 5 * (24 + 12 * 12 + 12) + 12 * 3 + 6
 
-    done = command("tvl_lightning.evaluate", "checkpoint=run/checkpoints/last.ckpt")
+    done = command(*train, "trainer.max_epochs=2", "resume=run/checkpoints/last.ckpt")
+    assert done.returncode == 0, done.stderr
+    assert [row["epoch"] for row in table(tmp_path / "run")] == ["-1", "0", "1"]
+    tested = summary_of(tmp_path / "run")["test"]
+
+    evaluate = ["tvl_lightning.evaluate", "checkpoint=run/checkpoints/best.ckpt"]
+    done = call(*evaluate)
     assert done.returncode == 2
-    assert "the checkpoint does not name its data" in done.stderr
+    assert "if it is your own, name its package: trust=[PACKAGE]" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    done = command(*evaluate, "trust=[mine]", "hydra.run.dir=evaluation")
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert evaluation["test"] == pytest.approx(tested)
+    assert evaluation["data"] == "Data"
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_over_every_group_and_gets_the_validation_accuracy(
+    call: Command, tmp_path: Path
+) -> None:
+    sweep = ["model=resnet,fractional", "tau=learned,final,simplex", "reg=none,[l1,horizon]"]
+    done = call(TRAIN, "-m", *SMALL, *sweep, "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
+    runs = sorted(folder.glob("*/summary.json"))
+    assert len(runs) == 12
+    objectives = [json.loads(path.read_text())["objective"] for path in runs]
+    assert all(0 < objective < 1 for objective in objectives)
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
-"""The order of images, and batches as slices."""
+"""The order of samples, and batches as slices."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tvl_lightning.data import Batches, Shuffle
+from tvl_lightning.data import Batches, Chunk, Shuffle
 
 CPU = torch.device("cpu")
 
@@ -135,13 +135,40 @@ def test_next_epoch_of_the_sampler_changes_the_batches() -> None:
 
 
 @given(
-    n=st.integers(1, 60), size=st.integers(1, 20), block=st.integers(1, 9), seed=st.integers(0, 99)
+    n=st.integers(1, 60), size=st.integers(1, 20), chunk=st.integers(1, 9), seed=st.integers(0, 99)
 )
-def test_blocks_hold_the_batches_in_their_order(n: int, size: int, block: int, seed: int) -> None:
-    images, labels = numbered(n)
-    singly = [b.tolist() for _, b in Batches(images, labels, size, Shuffle(n, seed, CPU))]
-    blocks = Batches(images, labels, size, Shuffle(n, seed, CPU), block_size=block)
-    found = [*blocks]
-    assert len(blocks) == len(found)
-    assert [row for b in found for row in b.order.tolist()] == singly
-    assert max(len(b.order) for b in found) <= block
+def test_chunks_hold_the_batches_in_their_order(n: int, size: int, chunk: int, seed: int) -> None:
+    inputs, labels = numbered(n)
+    singly = [b.tolist() for _, b in Batches(inputs, labels, size, Shuffle(n, seed, CPU))]
+    chunks = Batches(inputs, labels, size, Shuffle(n, seed, CPU), chunk=chunk)
+    found = [*chunks]
+    assert len(chunks) == len(found)
+    assert [row for c in found for row in c.order.tolist()] == singly
+    assert max(len(c.order) for c in found) <= chunk
+
+
+def test_chunk_points_into_all_inputs_and_labels_without_a_copy() -> None:
+    inputs, labels = numbered(10)
+    for chunk in Batches(inputs, labels, 3, Shuffle(10, 0, CPU), chunk=2):
+        assert isinstance(chunk, Chunk)
+        assert chunk.inputs is inputs
+        assert chunk.labels is labels
+
+
+@given(n=st.integers(1, 60), size=st.integers(1, 70), chunk=st.one_of(st.none(), st.integers(1, 9)))
+def test_iterations_are_the_batches_of_a_pass_whatever_the_chunk(
+    n: int, size: int, chunk: int | None
+) -> None:
+    batches = Batches(*numbered(n), size, Shuffle(n, 0, CPU), chunk)
+    rows = sum(len(c.order) if isinstance(c, Chunk) else 1 for c in batches)
+    assert batches.iterations == rows
+
+
+def test_iterations_of_a_process_are_those_of_its_share() -> None:
+    assert Batches(*numbered(61), 10, Shuffle(61, 0, CPU, 1, 2)).iterations == 3
+
+
+def test_dataset_has_all_samples() -> None:
+    batches = Batches(*numbered(7), 3, Shuffle(7, 0, CPU, 0, 2))
+    assert len(batches.dataset) == 7
+    assert [int(label) for _, label in batches.dataset] == list(range(7))

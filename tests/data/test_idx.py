@@ -1,197 +1,45 @@
-"""The full data sets: where they are looked for, what is refused, and the download."""
+"""IDX files of strangers: read where they are the known ones, refused in one line otherwise."""
 
 import gzip
 import hashlib
-import os
-import shutil
-import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
-import numpy as np
 import pytest
 import torch
-import torchvision
 
-from tvl_lightning.data import ImageData, idx
-from tvl_lightning.data.idx import load_idx
-from tvl_lightning.data.images import Dataset
+from tvl_lightning.data.idx import IdxFile, read_idx
+from tvl_lightning.data.mnist import MNIST
 from tvl_lightning.limits import InputError
 
-FULL = Path(os.environ.get("TVL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
-NAMES = list(idx.SOURCES["mnist"].md5)
-PARTS = {"MNIST": "mnist", "FashionMNIST": "fashion_mnist"}
-MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-
-needs_full_data = pytest.mark.skipif(
-    not all((FULL / part / "raw" / f"{name}.gz").is_file() for part in PARTS for name in NAMES),
-    reason=f"the full data sets are not in {FULL}; name their folder in TVL_DATA",
-)
+CONTENT = struct.pack(">4B3i", 0, 0, 8, 3, 4, 5, 6) + bytes(range(120))
+KNOWN = IdxFile(len(CONTENT), hashlib.md5(CONTENT, usedforsecurity=False).hexdigest())
+LABELS = MNIST.files["t10k-labels-idx1-ubyte"]
 
 
-def unpack(folder: Path, into: Path) -> None:
-    into.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        with gzip.open(folder / f"{name}.gz") as packed, (into / name).open("wb") as plain:
-            shutil.copyfileobj(packed, plain)
-
-
-def assert_same(one: Dataset, other: Dataset) -> None:
-    for a, b in zip((*one.train, *one.test), (*other.train, *other.test), strict=True):
-        assert torch.equal(a, b)
-
-
-@pytest.fixture(scope="module")
-def mnist() -> Dataset:
-    return load_idx("mnist", FULL)
-
-
-@needs_full_data
-def test_full_mnist_has_its_known_counts_of_digits(mnist: Dataset) -> None:
-    assert mnist.train.pixels.shape == (60_000, 28, 28)
-    assert mnist.test.pixels.shape == (10_000, 28, 28)
-    assert mnist.train.labels.bincount().tolist() == MNIST_TRAIN
-    assert mnist.test.labels.bincount().tolist() == MNIST_TEST
-
-
-@needs_full_data
-def test_full_fashion_mnist_has_equally_many_images_of_each_class() -> None:
-    data = load_idx("fashion_mnist", FULL)
-    assert data.train.pixels.shape == (60_000, 28, 28)
-    assert data.train.labels.bincount().tolist() == [6000] * 10
-    assert data.test.labels.bincount().tolist() == [1000] * 10
-    assert data.source == str(FULL / "FashionMNIST" / "raw")
-
-
-@needs_full_data
-def test_full_mnist_trains_on_pixels_from_0_to_1_with_its_known_mean() -> None:
-    data = ImageData("mnist", str(FULL), val_size=0)
-    data.setup("fit")
-    assert data.train.pixels.dtype == torch.float32
-    assert data.train.labels.dtype == torch.int64
-    for images in (data.train, data.test):
-        assert images.pixels.min() == 0
-        assert images.pixels.max() == 1
-    assert float(data.train.pixels.mean()) == pytest.approx(0.1307, abs=1e-4)
-    assert float(data.train.pixels.std()) == pytest.approx(0.3081, abs=1e-4)
-
-
-@needs_full_data
-def test_unpacked_full_mnist_directly_in_root_is_the_same(mnist: Dataset, tmp_path: Path) -> None:
-    unpack(FULL / "MNIST" / "raw", tmp_path)
-    data = load_idx("mnist", tmp_path)
-    assert data.source == str(tmp_path)
-    assert_same(data, mnist)
-
-
-@needs_full_data
-def test_fashion_mnist_is_refused_where_mnist_is_asked() -> None:
+def refused(path: Path, known: IdxFile = KNOWN) -> str:
     with pytest.raises(InputError) as caught:
-        load_idx("mnist", FULL / "FashionMNIST" / "raw")
+        read_idx(path, known, "MNIST")
     message = str(caught.value)
-    assert "f4a8712d7a061bf5bd6d2ca38dc4d50a" in message
-    assert "6bbc9ace898e44ae57da46a324031adb" in message
-    assert "train-images-idx3-ubyte.gz" in message
+    assert message.startswith(str(path))
+    assert f"MNIST's file has {known.size} bytes, MD5 {known.md5}" in message
+    assert message.endswith("delete it and get it again")
+    assert "\n" not in message
+    return message
 
 
-def tiny_files(seed: int) -> dict[str, bytes]:
-    """IDX files of 12 images to train and 5 to test."""
-    rng = np.random.default_rng(seed)
-    files = {}
-    for name in NAMES:
-        n = 12 if name.startswith("train") else 5
-        if "images" in name:
-            body = rng.integers(0, 256, n * 28 * 28, dtype=np.uint8)
-            files[name] = struct.pack(">4B3i", 0, 0, 8, 3, n, 28, 28) + body.tobytes()
-        else:
-            body = rng.integers(0, 10, n, dtype=np.uint8)
-            files[name] = struct.pack(">4Bi", 0, 0, 8, 1, n) + body.tobytes()
-    return files
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
-def put(folder: Path, files: dict[str, bytes], packed: set[str] | None = None) -> Path:
-    """Write the files, gzipped where their name is in `packed` (all where it is None)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        if packed is None or name in packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        else:
-            (folder / name).write_bytes(content)
-    return folder
-
-
-class Unreachable(torchvision.datasets.MNIST):
-    """A download that must not be tried."""
-
-    def download(self) -> None:
-        raise AssertionError("a download was tried")
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Tiny files, which are what `mnist` has to be in this test."""
-    files = tiny_files(0)
-    source = idx.SOURCES["mnist"]._replace(
-        installed=[tmp_path / "system", tmp_path / "local"],
-        torchvision=Unreachable,
-        md5={name: md5(content) for name, content in files.items()},
-    )
-    monkeypatch.setitem(idx.SOURCES, "mnist", source)
-    return files
-
-
-def assert_is(data: Dataset, files: dict[str, bytes]) -> None:
-    train_images, train_labels, test_images, test_labels = (files[name] for name in NAMES)
-    for images, labels, found in (
-        (train_images, train_labels, data.train),
-        (test_images, test_labels, data.test),
-    ):
-        expected = np.frombuffer(images, np.uint8)[16:].reshape(-1, 28, 28)
-        assert found.labels.tolist() == list(labels[8:])
-        assert np.array_equal(found.pixels.numpy(), expected)
-
-
-@pytest.mark.parametrize(
-    "packed", [None, set(), set(NAMES[:1]), set(NAMES[1:])], ids=["gz", "plain", "one gz", "three"]
-)
-@pytest.mark.parametrize("inside", ["MNIST/raw", "."])
-def test_files_are_read_plain_gzipped_and_mixed(
-    inside: str, packed: set[str] | None, files: dict[str, bytes], tmp_path: Path
-) -> None:
-    folder = put(tmp_path / "root" / inside, files, packed)
-    data = load_idx("mnist", tmp_path / "root")
-    assert_is(data, files)
-    assert data.source == str(folder)
-
-
-def test_root_comes_before_what_the_system_installed(
-    files: dict[str, bytes], tmp_path: Path
-) -> None:
-    places = [tmp_path / place for place in ("root/MNIST/raw", "root", "system", "local")]
-    for place in places:
-        put(place, files)
-    for place in places:
-        assert load_idx("mnist", tmp_path / "root").source == str(place)
-        for path in place.glob("*.gz"):
-            path.unlink()
-
-
-def test_folder_with_three_of_the_four_files_is_passed_over(
-    files: dict[str, bytes], tmp_path: Path
-) -> None:
-    put(tmp_path / "root", {name: files[name] for name in NAMES[:3]})
-    put(tmp_path / "system", files)
-    assert load_idx("mnist", tmp_path / "root").source == str(tmp_path / "system")
+@pytest.mark.parametrize("name", ["images", "images.gz"])
+def test_array_is_read_plain_and_gzipped(name: str, tmp_path: Path) -> None:
+    content = gzip.compress(CONTENT) if name.endswith(".gz") else CONTENT
+    array = read_idx(write(tmp_path / name, content), KNOWN, "MNIST")
+    assert torch.equal(array, torch.arange(120, dtype=torch.uint8).view(4, 5, 6))
 
 
 def flipped(packed: bytes) -> bytes:
@@ -199,7 +47,6 @@ def flipped(packed: bytes) -> bytes:
     return packed[:12] + bytes(255 - byte for byte in packed[12:40]) + packed[40:]
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -214,153 +61,53 @@ def flipped(packed: bytes) -> bytes:
     ids=["half", "no end", "html", "empty", "garbage", "rubbish after", "flipped"],
 )
 def test_damaged_file_is_named_with_what_it_should_be(
-    damage: Callable[[bytes], bytes], name: str, files: dict[str, bytes], tmp_path: Path
+    damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
-    folder = put(tmp_path, files)
-    path = folder / f"{name}.gz"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError) as caught:
-        load_idx("mnist", tmp_path)
-    assert str(path) in str(caught.value)
-    assert md5(files[name]) in str(caught.value)
+    refused(write(tmp_path / "images.gz", damage(gzip.compress(CONTENT))))
 
 
-@pytest.mark.parametrize("packed", [None, set()], ids=["gz", "plain"])
-@pytest.mark.parametrize("name", NAMES)
-def test_file_of_another_data_set_is_named_with_both_md5_sums(
-    name: str, packed: set[str] | None, files: dict[str, bytes], tmp_path: Path
-) -> None:
-    other = tiny_files(1)[name]
-    put(tmp_path, {**files, name: other}, packed)
-    with pytest.raises(InputError) as caught:
-        load_idx("mnist", tmp_path)
-    path = tmp_path / (name if packed is not None else f"{name}.gz")
-    assert str(path) in str(caught.value)
-    assert md5(files[name]) in str(caught.value)
-    assert md5(other) in str(caught.value)
+@pytest.mark.parametrize("length", [0, 3, 10, 100])
+def test_cut_plain_file_is_named_with_what_it_should_be(length: int, tmp_path: Path) -> None:
+    refused(write(tmp_path / "images", CONTENT[:length]))
 
 
-@pytest.mark.parametrize("length", [0, 3, 10, 500])
-def test_cut_plain_file_is_named_with_what_it_should_be(
-    length: int, files: dict[str, bytes], tmp_path: Path
-) -> None:
-    put(tmp_path, files, packed=set())
-    path = tmp_path / NAMES[0]
-    path.write_bytes(files[NAMES[0]][:length])
-    with pytest.raises(InputError) as caught:
-        load_idx("mnist", tmp_path)
-    assert str(path) in str(caught.value)
-    assert md5(files[NAMES[0]]) in str(caught.value)
+@pytest.mark.parametrize("name", ["images", "images.gz"])
+def test_file_with_other_content_is_named_with_both_md5_sums(name: str, tmp_path: Path) -> None:
+    other = CONTENT[:-1] + b"!"
+    content = gzip.compress(other) if name.endswith(".gz") else other
+    message = refused(write(tmp_path / name, content))
+    assert hashlib.md5(other, usedforsecurity=False).hexdigest() in message
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def peak_of_refusing(path: Path, known: IdxFile) -> tuple[str, int]:
+    """The message, and the most bytes that were held meanwhile."""
+    tracemalloc.start()
+    try:
+        message = refused(path, known)
+        return message, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
-@pytest.fixture
-def own_timeout(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
-    """A default time-out of the caller's own, and no proxy before local addresses."""
-    monkeypatch.setenv("no_proxy", "*")
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(12.5)
-    yield 12.5
-    socket.setdefaulttimeout(before)
+@pytest.mark.parametrize("members", [1, 100], ids=["one member", "many members"])
+def test_gzip_bomb_is_refused_before_it_unpacks(members: int, tmp_path: Path) -> None:
+    path = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(200_000_000 // members)) * members)
+    assert path.stat().st_size < 300_000
+    message, peak = peak_of_refusing(path, LABELS)
+    assert "unpacks to more than 10008 bytes" in message
+    assert peak < 1_000_000
 
 
-@pytest.fixture
-def served(files: dict[str, bytes], tmp_path: Path) -> Iterator[str]:
-    """The address of a server that has the gzipped files."""
-    folder = put(tmp_path / "served", files)
-    handler = partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+def test_larger_plain_file_is_refused_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "t10k-labels-idx1-ubyte"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    message, peak = peak_of_refusing(path, LABELS)
+    assert f"has {2**40} bytes" in message
+    assert peak < 1_000_000
 
 
-def download_from(
-    url: str, files: dict[str, bytes], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Let `mnist` be downloaded from this address."""
-    resources = [
-        (f"{name}.gz", md5((folder / f"{name}.gz").read_bytes()) if folder.is_dir() else "0" * 32)
-        for name in files
-    ]
-    downloader = type(
-        "MNIST", (torchvision.datasets.MNIST,), {"mirrors": [url], "resources": resources}
-    )
-    source = idx.SOURCES["mnist"]._replace(torchvision=downloader)
-    monkeypatch.setitem(idx.SOURCES, "mnist", source)
-
-
-def test_missing_files_are_downloaded_once(
-    files: dict[str, bytes],
-    served: str,
-    own_timeout: float,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    download_from(served, files, tmp_path / "served", monkeypatch)
-    data = load_idx("mnist", tmp_path / "new" / "root")
-    assert_is(data, files)
-    assert data.source == str(tmp_path / "new" / "root" / "MNIST" / "raw")
-    assert socket.getdefaulttimeout() == own_timeout
-
-    shutil.rmtree(tmp_path / "served")
-    assert_is(load_idx("mnist", tmp_path / "new" / "root"), files)
-
-
-def test_failed_download_names_the_places_looked_at_and_the_remedy(
-    files: dict[str, bytes],
-    served: str,
-    own_timeout: float,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    download_from(f"{served}elsewhere/", files, tmp_path / "served", monkeypatch)
-    with pytest.raises(InputError) as caught:
-        load_idx("mnist", tmp_path / "root")
-    message = str(caught.value)
-    for place in ("root/MNIST/raw", "root", "system", "local"):
-        assert str(tmp_path / place) in message
-    assert message.startswith("data=mnist: ")
-    assert "404" in message
-    assert "data.root=FOLDER" in message
-    assert "\n" not in message
-    assert socket.getdefaulttimeout() == own_timeout
-
-
-def test_downloaded_file_that_is_not_the_expected_one_is_refused(
-    files: dict[str, bytes],
-    served: str,
-    own_timeout: float,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    download_from(served, files, tmp_path / "served", monkeypatch)
-    (tmp_path / "served" / f"{NAMES[2]}.gz").write_bytes(b"<html>please log in</html>")
-    with pytest.raises(InputError, match=NAMES[2]):
-        load_idx("mnist", tmp_path / "root")
-
-
-def test_download_in_which_the_server_never_answers_ends_within_the_time_out(
-    files: dict[str, bytes], own_timeout: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(idx, "DOWNLOAD_TIMEOUT", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        download_from(url, files, tmp_path / "served", monkeypatch)
-        start = time.monotonic()
-        with pytest.raises(InputError) as caught:
-            load_idx("mnist", tmp_path / "root")
-        waited = time.monotonic() - start
-    assert 0.4 < waited < 5
-    message = str(caught.value)
-    for place in ("root/MNIST/raw", "root", "system", "local"):
-        assert str(tmp_path / place) in message
-    assert "data.root=FOLDER" in message
-    assert "\n" not in message
-    assert socket.getdefaulttimeout() == own_timeout
+def test_file_with_one_byte_more_is_refused(tmp_path: Path) -> None:
+    assert "more than" in refused(write(tmp_path / "i.gz", gzip.compress(CONTENT + b"\0")))
+    assert f"has {KNOWN.size + 1} bytes" in refused(write(tmp_path / "i", CONTENT + b"\0"))

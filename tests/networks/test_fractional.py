@@ -1,7 +1,9 @@
-import gc
+"""The L1 scheme: its coefficients, its formula, its gradient and what it solves."""
+
 import itertools
 import math
-import weakref
+from functools import partial
+from typing import Any
 
 import mpmath
 import pytest
@@ -9,9 +11,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 from tests.networks import literal
-from tvl_lightning.networks import FractionalDNN, TimeVariableResNet, history_coefficients
+from tests.networks.cases import count
+from tvl_lightning.limits import InputError
+from tvl_lightning.networks import (
+    DenseField,
+    Fractional,
+    FractionalDNN,
+    Learned,
+    TimeVariableNetwork,
+    TimeVariableResNet,
+    history_coefficients,
+)
 
 GAMMA = st.floats(0.05, 1)
 SEED = st.integers(0, 2**31)
@@ -25,8 +38,8 @@ def _random_steps(n: int) -> Tensor:
     return 1e-3 * 3000 ** torch.rand(n)
 
 
-def _learned(tau: Tensor) -> dict[str, object]:
-    return {"rule": "learned", "initial": tau.tolist()}
+def _learned(tau: Tensor) -> partial[Learned]:
+    return partial(Learned, initial=tau.tolist())
 
 
 def _gradients(outputs: Tensor, network: nn.Module) -> list[Tensor]:
@@ -40,20 +53,66 @@ def _gradients(outputs: Tensor, network: nn.Module) -> list[Tensor]:
     gamma=GAMMA,
     start=st.sampled_from([0, 1]),
     activation=st.sampled_from(["ReLU", "Tanh"]),
+    fused=st.booleans(),
 )
 def test_outputs_are_those_of_the_literal_formula(
-    seed: int, sizes: tuple[int, int, int, int], gamma: float, start: int, activation: str
+    seed: int,
+    sizes: tuple[int, int, int, int],
+    gamma: float,
+    start: int,
+    activation: str,
+    fused: bool,
 ) -> None:
     torch.manual_seed(seed)
     tau = _random_steps(sizes[2])
     network = FractionalDNN(
-        *sizes, gamma=gamma, history_start=start, tau=_learned(tau), activation=activation
+        *sizes,
+        gamma=gamma,
+        history_start=start,
+        tau=_learned(tau),
+        activation=activation,
+        fused=fused,
     )
     literal.scramble(network, seed)
     inputs = torch.randn(3, sizes[0])
     sigma = {"ReLU": torch.relu, "Tanh": torch.tanh}[activation]
     expected = literal.outputs(network, inputs, sigma, tau)
     torch.testing.assert_close(network(inputs), expected, rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=SEED,
+    layers=st.integers(1, 6),
+    gamma=st.floats(0.05, 0.99),
+    start=st.sampled_from([0, 1]),
+    constant=st.booleans(),
+    learn=st.booleans(),
+)
+def test_gradients_are_those_of_the_literal_formula(
+    seed: int, layers: int, gamma: float, start: int, constant: bool, learn: bool
+) -> None:
+    torch.manual_seed(seed)
+    network = FractionalDNN(
+        3,
+        4,
+        layers,
+        2,
+        gamma=gamma,
+        # with constant coefficients γ is learned through the factor τ^γ Γ(2-γ) alone
+        learn_gamma=learn and not constant,
+        history_start=start,
+        constant_coefficients=constant,
+        tau=_learned(0.05 + torch.rand(layers)),
+        activation="Tanh",
+    )
+    literal.scramble(network, seed)
+    inputs = torch.randn(3, 3)
+    expected = literal.outputs(network, inputs, torch.tanh, network.tau)
+    for actual, gradient in zip(
+        _gradients(network(inputs), network), _gradients(expected, network), strict=True
+    ):
+        torch.testing.assert_close(actual, gradient, rtol=1e-7, atol=1e-8)
 
 
 def test_the_two_history_starts_give_different_outputs() -> None:
@@ -151,59 +210,6 @@ def test_with_gamma_1_the_network_is_the_resnet(start: int) -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("rule", ["learned", "final", "simplex"])
-@pytest.mark.parametrize("start", [0, 1])
-def test_gradients_of_all_parameters_are_those_of_finite_differences(start: int, rule: str) -> None:
-    torch.manual_seed(0)
-    network = FractionalDNN(
-        2,
-        2,
-        4,
-        2,
-        horizon=1.5,
-        gamma=0.4,
-        history_start=start,
-        tau={"rule": rule, "initial": [0.2, 0.5, 0.1, 0.7]},
-        activation="Tanh",
-    )
-    literal.scramble(network, 2)
-    call, values = literal.as_function(network, torch.randn(2, 2))
-    assert len(values) == 1 + 2 * 4 + 1
-    assert torch.autograd.gradcheck(call, values)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=SEED,
-    layers=st.integers(1, 6),
-    gamma=GAMMA,
-    start=st.sampled_from([0, 1]),
-    constant=st.booleans(),
-)
-def test_gradients_are_those_of_the_literal_formula(
-    seed: int, layers: int, gamma: float, start: int, constant: bool
-) -> None:
-    torch.manual_seed(seed)
-    network = FractionalDNN(
-        3,
-        4,
-        layers,
-        2,
-        gamma=gamma,
-        history_start=start,
-        constant_coefficients=constant,
-        tau=_learned(0.05 + torch.rand(layers)),
-        activation="Tanh",
-    )
-    literal.scramble(network, seed)
-    inputs = torch.randn(3, 3)
-    expected = literal.outputs(network, inputs, torch.tanh, network.tau)
-    for actual, gradient in zip(
-        _gradients(network(inputs), network), _gradients(expected, network), strict=True
-    ):
-        torch.testing.assert_close(actual, gradient, rtol=1e-8, atol=1e-8)
-
-
 @pytest.mark.parametrize("start", [0, 1])
 def test_constant_coefficients_change_the_gradient_of_tau_but_not_the_outputs(start: int) -> None:
     torch.manual_seed(0)
@@ -228,30 +234,6 @@ def test_constant_coefficients_change_the_gradient_of_tau_but_not_the_outputs(st
             assert difference < 1e-12
 
 
-@pytest.mark.parametrize("start", [0, 1])
-def test_a_second_backward_pass_gives_the_same_gradient(start: int) -> None:
-    torch.manual_seed(0)
-    network = FractionalDNN(3, 4, 6, 2, history_start=start)
-    loss = network(torch.randn(5, 3)).square().sum()
-    parameters = list(network.parameters())
-    first = torch.autograd.grad(loss, parameters, retain_graph=True)
-    second = torch.autograd.grad(loss, parameters, retain_graph=True)
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert all(gradient.abs().max() > 0 for gradient in first)
-
-
-@pytest.mark.parametrize("start", [0, 1])
-def test_passes_over_two_batches_do_not_disturb_each_other(start: int) -> None:
-    torch.manual_seed(0)
-    network = FractionalDNN(3, 4, 5, 2, history_start=start)
-    one, other = torch.randn(5, 3), torch.randn(2, 3)
-    alone = [_gradients(network(inputs), network) for inputs in (one, other)]
-    outputs = [network(inputs) for inputs in (one, other)]
-    together = [_gradients(y, network) for y in outputs]
-    for expected, actual in zip(alone, together, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(expected, actual, strict=True))
-
-
 def test_a_step_below_the_floor_enters_as_the_floor_and_is_shown_as_it_is() -> None:
     torch.manual_seed(0)
     steps, floored = torch.tensor([0.3, -0.2, 0.1, 0.01]), torch.tensor([0.3, 0.05, 0.1, 0.05])
@@ -263,30 +245,37 @@ def test_a_step_below_the_floor_enters_as_the_floor_and_is_shown_as_it_is() -> N
     assert torch.equal(network.tau, steps)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("factor", "alive"), [(1 - 1e-3, False), (1, True), (1 + 1e-3, True)])
+def test_a_step_on_the_floor_is_alive_and_one_below_is_not(
+    factor: float, alive: bool, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    network = FractionalDNN(5, 4, 4, 3).to(dtype)
+    free = network.time_steps.free
+    assert free is not None
+    with torch.no_grad():
+        free.copy_(torch.tensor([0.7, 1e-4, 1e-4, 0.3]))
+        free[1] *= factor
+    (gradient,) = torch.autograd.grad(network(torch.rand(6, 5, dtype=dtype)).square().sum(), free)
+    assert gradient[[0, 2, 3]].count_nonzero() == 3
+    assert (gradient[1] != 0).item() == alive
+
+
 def _relaxation(gamma: float, steps: int) -> list[float]:
     """The L1 scheme's values at t = 1/steps, ..., 1 for D^γ y = -y, y(0) = y[1] = 1."""
     visited: list[float] = []
 
-    def note(x: Tensor) -> Tensor:
-        visited.append(x.item())
-        return x
+    def lift(u: Tensor) -> Tensor:
+        return u * steps**gamma / math.gamma(2 - gamma)
 
-    def minus() -> nn.Module:
-        layer = nn.Linear(1, 1)
-        nn.init.constant_(layer.weight, -1)
-        nn.init.zeros_(layer.bias)
-        return layer
+    def minus(y: Tensor) -> Tensor:
+        visited.append(y.item())
+        return -y
 
     tau = torch.full((steps + 1,), 1 / steps)
-    network = FractionalDNN(
-        1, 1, steps + 1, 1, gamma=gamma, tau=_learned(tau), activation=note, block=minus
-    )
-    nn.init.constant_(network.input.weight, steps**gamma / math.gamma(2 - gamma))
-    nn.init.zeros_(network.input.bias)
-    nn.init.ones_(network.output.weight)
-    end = network(torch.ones(1, 1)).item()
-    # σ sees W(0) u first, then -1 at t = 0, then -y at every later time
-    return [-x for x in visited[2:]] + [end]
+    end = Fractional(gamma)([lift, *[minus] * steps], tau, torch.ones(1)).item()
+    return [*visited[1:], end]
 
 
 def _mittag_leffler(gamma: float, t: float) -> float:
@@ -327,61 +316,171 @@ def test_a_linear_function_is_integrated_exactly_on_any_grid(
     torch.manual_seed(seed)
     tau = 0.01 + torch.rand(steps + 1)
     times = tau[1:].cumsum(0)
-    # y = t solves D^γ y = t^(1-γ) / Γ(2-γ); the first value of σ gives y[1] = τ(0)^γ Γ(2-γ)
+    # y = t solves D^γ y = t^(1-γ) / Γ(2-γ); the lift gives y[1] = τ(0)^γ Γ(2-γ)
     values = iter([1.0, *(times ** (1 - gamma) / math.gamma(2 - gamma)).tolist()])
-    network = FractionalDNN(
-        1,
-        1,
-        steps + 1,
-        1,
-        gamma=gamma,
-        tau=_learned(tau),
-        activation=lambda x: torch.full_like(x, next(values)),
-    )
-    nn.init.ones_(network.output.weight)
+    fields = [lambda y: torch.full_like(y, next(values))] * (steps + 1)
+    end = Fractional(gamma)(fields, tau, torch.ones(1)).item()
     expected = tau[0].item() ** gamma * math.gamma(2 - gamma) + times[-1].item()
-    assert math.isclose(network(torch.ones(1, 1)).item(), expected, rel_tol=1e-10)
+    assert math.isclose(end, expected, rel_tol=1e-10)
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("start", [0, 1])
-def test_a_training_step_leaves_no_tensor_alive_without_the_garbage_collector(start: int) -> None:
-    seen: list[weakref.ref[Tensor]] = []
-
-    def watched(x: Tensor) -> Tensor:
-        y = torch.tanh(x)
-        seen.extend((weakref.ref(x), weakref.ref(y)))
-        return y
-
-    network = FractionalDNN(3, 4, 5, 2, history_start=start, activation=watched)
-    inputs = torch.randn(7, 3)
-
-    def train() -> None:
-        network.zero_grad()
-        network(inputs).square().sum().backward()
-
-    def tensors_alive() -> int:
-        return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
-
-    train()
-    gc.collect()
-    gc.disable()
-    try:
-        before = tensors_alive()
-        train()
-        assert tensors_alive() == before
-    finally:
-        gc.enable()
-    assert len(seen) == 2 * 2 * 5
-    assert all(reference() is None for reference in seen)
-
-
-@pytest.mark.parametrize("history_start", [0, 1])
-def test_mixed_precision_trains_and_stays_close_to_full_precision(history_start: int) -> None:
+def test_the_memory_starts_anew_in_each_stage(start: int, fused: bool) -> None:
     torch.manual_seed(0)
-    network = FractionalDNN(4, 3, 5, 2, history_start=history_start)
-    inputs = torch.rand(6, 4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = network(inputs).double()
-    outputs.sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
-    torch.testing.assert_close(outputs, network(inputs), rtol=0.05, atol=0.02)
+    widths = [3, 4, 4, 4, 2, 2, 2, 2]
+    fields = [DenseField(*sizes, "Tanh") for sizes in itertools.pairwise(widths)]
+    scheme = Fractional(0.4, history_start=start, fused=fused)
+    network = TimeVariableNetwork(
+        [fields[:3], fields[3:]], nn.Identity(), scheme, _learned(0.1 + torch.rand(7))
+    )
+    inputs = torch.randn(5, 3)
+    expected = inputs
+    for part, tau in ((fields[:3], network.tau[:3]), (fields[3:], network.tau[3:])):
+        w = [field.linear.weight for field in part]
+        b = [field.linear.bias for field in part]
+        expected = torch.stack(
+            [
+                literal.fractional(u, [*w, torch.eye(len(w[-1]))], b, tau, torch.tanh, 0.4, start)
+                for u in expected
+            ]
+        )
+    torch.testing.assert_close(network(inputs), expected, rtol=1e-10, atol=1e-10)
+    for a, e in zip(
+        _gradients(network(inputs), network), _gradients(expected, network), strict=True
+    ):
+        torch.testing.assert_close(a, e, rtol=1e-9, atol=1e-9)
+
+
+def test_a_learned_order_starts_at_gamma_and_is_one_parameter() -> None:
+    network = FractionalDNN(784, 100, 6, 10, gamma=0.3, learn_gamma=True)
+    assert count(network) == 130_007
+    assert network.scheme.gamma.shape == ()
+    assert math.isclose(network.scheme.gamma.item(), 0.3, rel_tol=1e-12)
+    assert torch.equal(network.observables()["gamma"], network.scheme.gamma)
+    fixed = FractionalDNN(2, 3, 4, 2, gamma=0.3)
+    assert fixed.scheme.gamma == 0.3
+    assert list(fixed.observables()) == ["tau"]
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("start", [0, 1])
+def test_the_gradient_of_a_learned_order_is_that_of_differences_unless_coefficients_are_constant(
+    start: int, constant: bool
+) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"history_start": start, "constant_coefficients": constant}
+    network = FractionalDNN(3, 4, 5, 2, gamma=0.6, learn_gamma=True, **options)
+    inputs = torch.randn(6, 3)
+
+    def loss(logit: float) -> float:
+        with torch.no_grad():
+            network.scheme.gamma_logit.fill_(logit)
+        return network(inputs).square().sum().item()
+
+    at, h = network.scheme.gamma_logit.item(), 1e-5
+    difference = (loss(at + h) - loss(at - h)) / (2 * h)
+    loss(at)
+    (gradient,) = torch.autograd.grad(network(inputs).square().sum(), [network.scheme.gamma_logit])
+    assert abs(difference) > 1e-3
+    assert math.isclose(gradient.item(), difference, rel_tol=1e-6) != constant
+
+
+@pytest.mark.parametrize("order", [0.2, 0.8])
+def test_the_order_that_made_the_data_is_learned_back(order: float) -> None:
+    torch.manual_seed(0)
+    teacher = FractionalDNN(3, 8, 5, 2, gamma=order, activation="Tanh")
+    network = FractionalDNN(3, 8, 5, 2, learn_gamma=True, activation="Tanh")
+    network.load_state_dict(teacher.state_dict(), strict=False)
+    inputs = torch.randn(20, 3)
+    targets = teacher(inputs).detach()
+    optimizer, seen = torch.optim.Adam(network.scheme.parameters(), lr=0.1), []
+    for _ in range(150):
+        optimizer.zero_grad()
+        (network(inputs) - targets).square().mean().backward()
+        optimizer.step()
+        seen.append(network.scheme.gamma.item())
+    assert abs(seen[-1] - order) < 0.01
+    assert all(0 < gamma < 1 for gamma in seen)
+
+
+def test_an_order_of_1_cannot_be_learned() -> None:
+    with pytest.raises(InputError, match=r"^gamma=1: must be below 1 where it is learned"):
+        Fractional(1, learn_gamma=True)
+    assert Fractional(1).gamma == 1
+
+
+def test_the_scheme_says_that_a_layer_of_tau_zero_is_no_identity() -> None:
+    assert not Fractional().identity_at_zero_tau
+    assert not Fractional(1.0).identity_at_zero_tau
+
+
+def _plain(**options: Any) -> FractionalDNN:
+    torch.manual_seed(0)
+    return FractionalDNN(2, 3, 4, 2, activation="Tanh", fused=False, **options)
+
+
+ORDERS = pytest.mark.parametrize("learn", [False, True])
+STARTS = pytest.mark.parametrize("start", [0, 1])
+
+
+@ORDERS
+@STARTS
+def test_stacked_networks_can_be_mapped_over(start: int, learn: bool) -> None:
+    networks = [_plain(history_start=start, learn_gamma=learn) for _ in range(3)]
+    for seed, network in enumerate(networks):
+        literal.scramble(network, seed)
+        with torch.no_grad():
+            network.time_steps.free.mul_(1 + 0.2 * seed)
+    parameters, buffers = stack_module_state(networks)
+    inputs = torch.randn(5, 2)
+
+    def call(p: dict[str, Tensor], b: dict[str, Tensor]) -> Tensor:
+        return functional_call(networks[0], (p, b), (inputs,))
+
+    expected = torch.stack([network(inputs) for network in networks])
+    torch.testing.assert_close(vmap(call)(parameters, buffers), expected, rtol=1e-12, atol=1e-12)
+
+    gradients = vmap(grad(lambda p, b: call(p, b).square().sum()))(parameters, buffers)
+    for k, network in enumerate(networks):
+        for name, value in zip(gradients, _gradients(expected[k], network), strict=True):
+            torch.testing.assert_close(gradients[name][k], value, rtol=1e-10, atol=1e-12)
+
+
+@ORDERS
+@STARTS
+def test_derivatives_along_a_direction_are_those_of_finite_differences(
+    start: int, learn: bool
+) -> None:
+    network = _plain(history_start=start, learn_gamma=learn)
+    inputs = torch.randn(5, 2)
+    at = {name: p.detach() for name, p in network.named_parameters()}
+    along = {name: torch.randn_like(p) for name, p in at.items()}
+
+    def call(p: dict[str, Tensor]) -> Tensor:
+        return functional_call(network, p, (inputs,))
+
+    _, derivative = jvp(call, (at,), (along,))
+    ahead, behind = (
+        call({name: p + h * along[name] for name, p in at.items()}) for h in (1e-5, -1e-5)
+    )
+    torch.testing.assert_close(derivative, (ahead - behind) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+@ORDERS
+@STARTS
+def test_second_derivatives_are_those_of_finite_differences(start: int, learn: bool) -> None:
+    network = _plain(history_start=start, learn_gamma=learn)
+    call, values = literal.as_function(network, torch.randn(2, 2))
+    assert torch.autograd.gradgradcheck(lambda *v: call(*v).square().sum(), values)
+
+
+@STARTS
+def test_compiled_it_is_what_it_is(start: int) -> None:
+    network = _plain(history_start=start, learn_gamma=True)
+    inputs = torch.randn(5, 2)
+    expected = network(inputs)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)(inputs)
+    torch.testing.assert_close(compiled, expected, rtol=1e-12, atol=1e-12)
+    for a, b in zip(_gradients(compiled, network), _gradients(expected, network), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)

@@ -1,131 +1,53 @@
-"""The full MNIST and Fashion-MNIST: found, checked, read, and downloaded where nothing is found."""
+"""Reading IDX files, the format of MNIST, from places that are not trusted."""
 
 import gzip
 import hashlib
-import socket
 import zlib
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
-from tvl_lightning.data.images import Dataset, Images
 from tvl_lightning.limits import InputError
 
-DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+
+class IdxFile(NamedTuple):
+    """What a known file holds, unpacked: so many bytes, with this MD5 sum."""
+
+    size: int
+    md5: str
 
 
-class _Source(NamedTuple):
-    name: str
-    installed: list[Path]  # where systems put it
-    torchvision: type[torchvision.datasets.MNIST]
-    md5: dict[str, str]  # of the unpacked files
+def read_idx(path: Path, known: IdxFile, owner: str) -> Tensor:
+    """The array in an IDX file, plain or gzipped, if it is the known one.
 
-
-SOURCES = {
-    "mnist": _Source(
-        "MNIST",
-        [Path("/usr/share/datasets/mnist"), Path("/usr/local/share/datasets/mnist")],
-        torchvision.datasets.MNIST,
-        {
-            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-        },
-    ),
-    "fashion_mnist": _Source(
-        "FashionMNIST",
-        [
-            Path("/usr/share/datasets/fashion-mnist"),  # Debian's dataset-fashion-mnist
-            Path("/usr/local/share/datasets/fashion-mnist"),
-        ],
-        torchvision.datasets.FashionMNIST,
-        {
-            "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-            "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-            "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-            "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-        },
-    ),
-}
-
-
-def load_idx(dataset: str, root: Path) -> Dataset:
-    """The full data set from `root`, from where the system installs it, or from the network.
+    At most one byte more than the known size is unpacked.
 
     Args:
-        dataset: `mnist` or `fashion_mnist`.
-        root: looked at first, as torchvision lays it out (`root/MNIST/raw`) or with the files
-            directly inside; downloads go there.
+        path: the file; gzipped if its name ends in `.gz`.
+        known: what it must hold.
+        owner: the data set it belongs to, for messages.
 
     Raises:
-        InputError: for a file that is not what it should be, and where no place has the files
-            and the download fails.
+        InputError: where it cannot be read or holds something else.
     """
-    root = root.expanduser()
-    source = SOURCES[dataset]
-    places = [root / source.name / "raw", root, *source.installed]
-    folder = _find(places, source)
-    if folder is None:
-        _download(dataset, root, places)
-        folder = places[0]
-    train_pixels, train_labels, test_pixels, test_labels = (
-        _read(_file(folder, name), md5, source.name) for name, md5 in source.md5.items()
-    )
-    return Dataset(
-        Images(train_pixels, train_labels), Images(test_pixels, test_labels), str(folder)
-    )
-
-
-def _file(folder: Path, name: str) -> Path:
-    plain = folder / name
-    return plain if plain.is_file() else folder / f"{name}.gz"
-
-
-def _find(places: list[Path], source: _Source) -> Path | None:
-    complete = (p for p in places if all(_file(p, name).is_file() for name in source.md5))
-    return next(complete, None)
-
-
-def _read(path: Path, md5: str, name: str) -> Tensor:
-    """The array in an IDX file, plain or gzipped, whose content has the given MD5 sum."""
+    remedy = f"{owner}'s file has {known.size} bytes, MD5 {known.md5}; delete it and get it again"
+    packed = path.suffix == ".gz"
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        if not packed and path.stat().st_size > known.size:
+            raise InputError(f"{path} has {path.stat().st_size} bytes: {remedy}")
+        with gzip.open(path) if packed else path.open("rb") as file:
+            content = file.read(known.size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path} is damaged ({error}): it must unpack to {name}'s file with MD5 {md5}; "
-            "delete it and get it again"
-        ) from None
+        raise InputError(f"{path} is damaged ({error}): unpacked, {remedy}") from None
+    if len(content) > known.size:
+        raise InputError(f"{path} unpacks to more than {known.size} bytes: {remedy}")
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise InputError(
-            f"{path} has MD5 {found}: {name}'s file has {md5}; delete it and get it again"
-        )
+    if found != known.md5:
+        raise InputError(f"{path} has MD5 {found}: {remedy}")
     dimensions = content[3]
-    header = 4 + 4 * dimensions
     shape = np.frombuffer(content, ">i4", dimensions, offset=4)
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
-
-
-def _download(dataset: str, root: Path, places: list[Path]) -> None:
-    source = SOURCES[dataset]
-    default_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torchvision sets none
-    try:
-        source.torchvision(str(root), download=True)
-    except (OSError, RuntimeError, HTTPException) as error:
-        looked = ", ".join(str(place) for place in places)
-        raise InputError(
-            f"data={dataset}: its files are in none of {looked}, and the download failed "
-            f"({' '.join(str(error).split())}); put the four IDX files (plain or .gz) into "
-            f"{places[0]}, or name their folder with data.root=FOLDER"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(default_timeout)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
+    return torch.from_numpy(values.reshape(shape).copy())

@@ -1,47 +1,37 @@
 """Networks that are time discretisations with learnable step sizes. Needs torch only."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from tvl_lightning.limits import InputError
-from tvl_lightning.networks.fractional import FractionalDNN, history_coefficients
-from tvl_lightning.networks.removal import Removal
-from tvl_lightning.networks.resnet import TimeVariableResNet
-from tvl_lightning.networks.time_variable import TimeVariableNetwork
+from tvl_lightning.networks.convolutional import ConvField, convolutional
+from tvl_lightning.networks.fractional import Fractional, history_coefficients
+from tvl_lightning.networks.network import TimeVariableNetwork
+from tvl_lightning.networks.perceptron import (
+    DenseField,
+    FractionalDNN,
+    TimeVariableResNet,
+    perceptron,
+)
+from tvl_lightning.networks.restructure import Removal
+from tvl_lightning.networks.schemes import Euler, Heun, Scheme
+from tvl_lightning.networks.time_steps import Final, Fixed, Learned, Simplex, TimeSteps
+from tvl_lightning.networks.transformer import transformer
 
 __all__ = [
+    "ConvField",
+    "DenseField",
+    "Euler",
+    "Final",
+    "Fixed",
+    "Fractional",
     "FractionalDNN",
+    "Heun",
+    "Learned",
     "Removal",
+    "Scheme",
+    "Simplex",
+    "TimeSteps",
     "TimeVariableNetwork",
     "TimeVariableResNet",
-    "build_network",
+    "convolutional",
     "history_coefficients",
+    "perceptron",
+    "transformer",
 ]
-
-_NETWORKS: dict[str, type[TimeVariableNetwork]] = {
-    "TimeVariableResNet": TimeVariableResNet,
-    "FractionalDNN": FractionalDNN,
-}
-
-
-def build_network(spec: Mapping[str, Any]) -> TimeVariableNetwork:
-    """The network that `TimeVariableNetwork.spec` describes: plain data in, no code from it run.
-
-    Raises:
-        InputError: for a network this package does not have, or one whose hidden block or
-            activation was the user's own, which plain data cannot name.
-    """
-    arguments = dict(spec)
-    name = str(arguments.pop("network", None))
-    if name not in _NETWORKS:
-        raise InputError(f"network={name}: must be one of {', '.join(_NETWORKS)}")
-    block, activation = arguments.pop("block", None), arguments.get("activation")
-    if block is not None or not isinstance(activation, str):
-        raise InputError(
-            "this network has a hidden block or an activation of the user's own: build it, and "
-            "pass it as `network`"
-        )
-    try:
-        return _NETWORKS[name](**arguments)
-    except TypeError:
-        raise InputError(f"network={name} does not take these arguments: {arguments}") from None

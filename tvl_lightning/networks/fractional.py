@@ -1,34 +1,37 @@
-"""The Fractional DNN: the L1 scheme of the Caputo derivative with steps of learned size."""
+"""The L1 scheme of the Caputo derivative, with steps of learned size."""
 
 import math
-from typing import Any
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tvl_lightning.limits import check
-from tvl_lightning.networks.history import History
-from tvl_lightning.networks.time_variable import TimeVariableNetwork
+from tvl_lightning.limits import InputError, check
+from tvl_lightning.networks.history import FusedHistory, PlainHistory
+from tvl_lightning.networks.schemes import Field
 
 
-class FractionalDNN(TimeVariableNetwork):
-    """The L1 scheme for the Caputo derivative of order γ with step sizes τ, equation (2.2).
+class Fractional(nn.Module):
+    """The L1 scheme for the Caputo derivative of order γ, equation (2.2).
 
-    The scheme needs τ > 0, so a τ below `tau_floor` enters it as `tau_floor`; `tau` shows the
-    step sizes as they are. With γ = 1 the network is the ResNet (2.1). A layer whose τ vanishes
-    is not the identity, because the history goes on through it.
+    The scheme needs τ > 0, so a τ below `tau_floor` enters it as `tau_floor`. With γ = 1 it is
+    Euler's method. A layer whose τ vanishes is not the identity, because the history goes on
+    through it. The history starts anew in each stage.
 
     Args:
         gamma: the fractional order γ in (0, 1].
+        learn_gamma: learn γ, which then starts at `gamma` and stays in (0, 1).
         history_start: where the sum in (2.2) starts. 1 is the paper's choice; 0 is the authors'
             code, where y[0] counts as 0, so that the first difference is y[1] itself.
         constant_coefficients: treat a(l, j) as constants in the backward pass, as the authors'
             code does. Otherwise the gradient is that of the problem (P).
         tau_floor: the smallest step size that enters the scheme.
-        **network: the arguments of `TimeVariableNetwork`.
+        fused: take the history as one operation a layer, with a derivative of its own. The plain
+            form is slower and equal to rounding; `torch.func`, `torch.compile` and a second
+            derivative need it.
 
     Raises:
-        InputError: for γ outside (0, 1], and as `TimeVariableNetwork` does.
+        InputError: for γ outside (0, 1], or γ = 1 where it is learned.
 
     References:
         Lin, Xu: Finite difference/spectral approximations for the time-fractional diffusion
@@ -39,54 +42,66 @@ class FractionalDNN(TimeVariableNetwork):
 
     def __init__(
         self,
-        in_features: int,
-        width: int,
-        hidden_layers: int,
-        out_features: int,
-        horizon: float = 1.0,
         gamma: float = 0.5,
+        learn_gamma: bool = False,
         history_start: int = 1,
         constant_coefficients: bool = False,
         tau_floor: float = 1e-4,
-        **network: Any,
+        fused: bool = True,
     ) -> None:
-        check("gamma", gamma)
-        check("history_start", history_start)
-        check("tau_floor", tau_floor)
-        super().__init__(in_features, width, hidden_layers, out_features, horizon, **network)
-        self.spec |= {
-            "gamma": gamma,
-            "history_start": history_start,
-            "constant_coefficients": constant_coefficients,
-            "tau_floor": tau_floor,
-        }
-        self.gamma = gamma
+        super().__init__()
+        check(
+            "Fractional",
+            gamma=gamma,
+            learn_gamma=learn_gamma,
+            history_start=history_start,
+            constant_coefficients=constant_coefficients,
+            tau_floor=tau_floor,
+            fused=fused,
+        )
+        if learn_gamma and gamma == 1:
+            raise InputError("gamma=1: must be below 1 where it is learned, learn_gamma=true")
+        self._gamma = gamma
+        self.gamma_logit = (
+            nn.Parameter(torch.tensor(math.log(gamma / (1 - gamma)))) if learn_gamma else None
+        )
         self.history_start = history_start
         self.constant_coefficients = constant_coefficients
         self.tau_floor = tau_floor
+        self.fused = fused
 
-    def history_coefficients(self) -> Tensor:
-        """The coefficients a(l, j) of (2.2) for the τ in use, shape (L-1, L-1), 0 where j >= l."""
-        return history_coefficients(floored(self.tau, self.tau_floor), self.gamma)
+    @property
+    def gamma(self) -> float | Tensor:
+        """The fractional order; a tensor of shape () where it is learned."""
+        return self._gamma if self.gamma_logit is None else self.gamma_logit.sigmoid()
 
-    def propagate(self, inputs: Tensor, tau: Tensor) -> Tensor:
-        """The state y[L-1], shape (B, width), from y[0], shape (B, in_features)."""
-        tau = floored(tau, self.tau_floor)
-        # τ(l)^γ Γ(2-γ), the factor of σ
-        gains = (tau**self.gamma * math.gamma(2 - self.gamma)).unbind()
+    def observables(self) -> dict[str, Tensor]:
+        """What is worth recording in every iteration: γ, where it is learned."""
+        return {} if self.gamma_logit is None else {"gamma": self.gamma_logit.sigmoid()}
+
+    def history_coefficients(self, tau: Tensor) -> Tensor:
+        """The coefficients a(l, j) of (2.2) for the step sizes of a stage, see the function."""
+        return history_coefficients(floored(tau, self.tau_floor), self.gamma)
+
+    def forward(self, fields: Iterable[Field], tau: Tensor, y: Tensor) -> Tensor:
+        lift, *rest = fields
+        tau, gamma, start = floored(tau, self.tau_floor), self.gamma, self.history_start
+        # τ(l)^γ Γ(2-γ), the factor of F
+        gains = (tau**gamma * _gamma_function(2 - gamma)).unbind()
         with torch.autocast(tau.device.type, enabled=False):
-            a = history_coefficients(tau, self.gamma)
+            a = history_coefficients(tau, gamma)
         if self.constant_coefficients:
             a = a.detach()
-        start = self.history_start
-        y = gains[0] * self.activation(self.input(inputs))
-        history = History(len(self.layers) - start, y.numel(), like=a)
+        y = gains[0] * lift(y)
+        history = (
+            FusedHistory(1 + len(rest) - start, y.numel(), like=a) if self.fused else PlainHistory()
+        )
         if start == 0:
             y = history.add(y, a[0, :0])
-        for l, layer in enumerate(self.hidden, start=1):
-            # (2.2), with l for l-1: y[l+1] - y[l] = τ(l)^γ Γ(2-γ) σ(W(l) y[l] + b(l))
+        for l, field in enumerate(rest, start=1):
+            # (2.2), with l for l-1: y[l+1] - y[l] = τ(l)^γ Γ(2-γ) F(l)(y[l])
             #                                        - Σ_{j<l} a(l, j) (y[j+1] - y[j])
-            y = y + history.add(gains[l] * self.activation(layer(y)), a[l, start:l])
+            y = y + history.add(gains[l] * field(y), a[l, start:l])
         return y
 
 
@@ -100,7 +115,7 @@ def floored(tau: Tensor, eps: float) -> Tensor:
     return torch.where(tau < floor, floor, tau)
 
 
-def history_coefficients(tau: Tensor, gamma: float) -> Tensor:
+def history_coefficients(tau: Tensor, gamma: float | Tensor) -> Tensor:
     """All coefficients of the L1 scheme, the a(l, j) below (2.2).
 
     a(l, j) = τ(l)^γ / τ(j) ((Σ_{i=j..l} τ(i))^(1-γ) - (Σ_{i=j+1..l} τ(i))^(1-γ)). The difference
@@ -121,3 +136,7 @@ def history_coefficients(tau: Tensor, gamma: float) -> Tensor:
     power = 1 - gamma
     difference = later**power * torch.expm1(power * torch.log1p(tau / later))
     return (tau[:, None] ** gamma * difference / tau).tril(-1)
+
+
+def _gamma_function(x: float | Tensor) -> float | Tensor:
+    return x.lgamma().exp() if isinstance(x, Tensor) else math.gamma(x)

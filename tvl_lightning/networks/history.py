@@ -7,12 +7,31 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class History:
+class PlainHistory:
     """Increments d(0), d(1), ... of one pass, each corrected by those before it.
 
-    The increments share one buffer, so that d(k) = r(k) - Σ_{j<k} w(j) d(j) is one matrix-vector
-    product and its derivative one rank-one update of a second buffer. As tensors of their own
-    they would need k operations at layer k on the way back.
+    Plain operations, so that compilers, `torch.func` and second derivatives can follow them.
+    """
+
+    def __init__(self) -> None:
+        self._increments: list[Tensor] = []
+
+    def add(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
+        """Append d(k) = right_hand_side - Σ_{j<k} weights[j] d(j), weights of shape (k,)."""
+        with torch.autocast(weights.device.type, enabled=False):
+            increment = right_hand_side.to(weights.dtype)
+            if self._increments:
+                increment = increment - torch.tensordot(weights, torch.stack(self._increments), 1)
+        self._increments.append(increment)
+        return increment
+
+
+class FusedHistory:
+    """`PlainHistory`, with one operation a layer and a derivative of its own.
+
+    The increments share one buffer, so that the sum is one matrix-vector product and its
+    derivative one rank-one update of a second buffer. As tensors of their own they would need k
+    operations at layer k on the way back.
 
     Args:
         length: how many increments there will be.
@@ -24,12 +43,9 @@ class History:
         self._buffers = _Buffers(length, size, like)
         self._last: Tensor | None = None
         self._count = 0
-        self._increments: list[Tensor] = []
 
     def add(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
         """Append d(k) = right_hand_side - Σ_{j<k} weights[j] d(j), weights of shape (k,)."""
-        if torch.compiler.is_compiling():
-            return self._add_plainly(right_hand_side, weights)
         # autocast would have the product in one type and the sum in another
         with torch.autocast(weights.device.type, enabled=False):
             increment: Tensor = _Increment.apply(
@@ -38,20 +54,12 @@ class History:
         self._last, self._count = increment, self._count + 1
         return increment
 
-    def _add_plainly(self, right_hand_side: Tensor, weights: Tensor) -> Tensor:
-        # for the compiler, which cannot follow the buffers
-        if self._increments:
-            past = torch.stack(self._increments)
-            right_hand_side = right_hand_side - torch.tensordot(weights, past, 1)
-        self._increments.append(right_hand_side)
-        return right_hand_side
-
 
 class _Buffers:
     def __init__(self, length: int, size: int, like: Tensor) -> None:
-        self.length = length
         self.increments = like.new_empty(length, size)
         self.gradients = self.increments[:0]
+        self.reached = 0  # by the last backward pass, on its way down from any row
 
 
 class _Increment(torch.autograd.Function):
@@ -75,8 +83,9 @@ class _Increment(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         buffers, k = ctx.buffers, ctx.k
         (weights,) = ctx.saved_tensors
-        if k == buffers.length - 1:
+        if k >= buffers.reached:  # a new pass
             buffers.gradients = torch.zeros_like(buffers.increments)
+        buffers.reached = k
         total = buffers.gradients[k].add_(gradient.reshape(-1))
         buffers.gradients[:k].addr_(weights, total, alpha=-1)
         return total.view_as(gradient), -(buffers.increments[:k] @ total), None, None, None

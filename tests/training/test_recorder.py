@@ -1,0 +1,288 @@
+"""What a recorder keeps of every iteration."""
+
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from tests.training.runs import (
+    ITERATIONS,
+    LIGHTNING,
+    SLOW_SGD,
+    Blobs,
+    Fit,
+    assert_same_record,
+    fit,
+    fractional,
+    quiet_trainer,
+    read_record,
+    with_small_taus,
+)
+from tvl_lightning.constraints import Positive
+from tvl_lightning.limits import InputError
+from tvl_lightning.penalties import L1
+from tvl_lightning.training import (
+    AdaptivePruning,
+    LastCheckpoint,
+    TauProjection,
+    TauRecorder,
+    TimeVariableClassifier,
+)
+
+in_both_loops = pytest.mark.parametrize("loop", [LIGHTNING, "eager"])
+
+
+class Copy(Callback):
+    """Writes down by hand what there is after each optimizer step."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[torch.Tensor, float]] = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any
+    ) -> None:
+        tau = pl_module.tau.detach().clone()
+        self.rows.setdefault(trainer.global_step, (tau, float(outputs["loss"])))
+
+
+def test_every_iteration_is_written_with_its_tau_and_losses(fit: Fit) -> None:
+    copy, penalty = Copy(), L1(0.1)
+    record = fit(copy, penalties={"l1": penalty}).record
+    taus, losses = zip(*copy.rows.values(), strict=True)
+    assert record["iteration"].tolist() == list(copy.rows) == list(range(1, 37))
+    np.testing.assert_array_equal(record["tau"], torch.stack(taus).numpy())
+    np.testing.assert_allclose(record["loss"], losses)
+    # the loss is that of the τ before the step
+    penalties = [float(penalty(tau)) for tau in taus]
+    np.testing.assert_allclose(
+        (record["loss"] - record["task_loss"])[1:], penalties[:-1], atol=1e-6
+    )
+
+
+@in_both_loops
+def test_every_row_is_after_the_projection(fit: Fit, loop: str) -> None:
+    projection = TauProjection(Positive(0.1))
+    run = fit(projection, loop=loop, penalties={"l1": L1(5.0)})
+    assert run.record["tau"].min() == np.float32(0.1)
+    last = run.module.tau.detach().numpy()
+    np.testing.assert_array_equal(run.record["tau"][-1], last)
+
+
+@pytest.mark.parametrize(("batches", "steps"), [(2, 9), (4, 5), (5, 4)])
+def test_each_step_over_several_batches_is_recorded_once(
+    fit: Fit, batches: int, steps: int
+) -> None:
+    copy = Copy()
+    record = fit(copy, accumulate_grad_batches=batches).record
+    assert record["iteration"].tolist() == list(range(1, 2 * steps + 1))
+    assert (np.diff(record["tau"], axis=0) != 0).any(1).all()
+    for i, tau in enumerate(record["tau"]):
+        np.testing.assert_array_equal(tau, copy.rows[i + 1][0].numpy())
+    # the losses of the batch that completed the step; Lightning divides those that it hands out
+    losses = [batches * copy.rows[i + 1][1] for i in range(2 * steps)]
+    np.testing.assert_allclose(record["loss"], losses, rtol=1e-6)
+
+
+# Layers that leave: two are under the threshold from the beginning
+
+PRUNED: dict[str, Any] = {"network": with_small_taus, "optimizer": SLOW_SGD, "epochs": 1}
+
+
+@in_both_loops
+def test_tau_of_a_removed_layer_ends_with_the_one_that_led_to_its_removal(
+    fit: Fit, loop: str
+) -> None:
+    tau = fit(AdaptivePruning(interval=6), loop=loop, **PRUNED).record["tau"]
+    gone = np.isnan(tau)
+    assert gone[:, [1, 3]].sum(0).tolist() == [12, 12]
+    assert not gone[:6].any()
+    assert not gone[:, [0, 2, 4]].any()
+    np.testing.assert_allclose(tau[5, [1, 3]], [0.001, -0.001], atol=1e-4)
+
+
+@in_both_loops
+@pytest.mark.parametrize("interval", [2, 6, 18])
+def test_the_last_tau_of_a_removed_layer_is_logged(fit: Fit, loop: str, interval: int) -> None:
+    run = fit(AdaptivePruning(interval=interval), loop=loop, **PRUNED)
+    at = [s for s in (5, 10, 15) if s <= interval]
+    for layer in (1, 3):
+        points = run.points.of(f"tau/{layer:02d}")
+        assert list(points) == [*at, interval]
+        assert points[interval] == run.record["tau"][interval - 1, layer]
+    assert list(run.points.of("tau/00")) == [5, 10, 15]
+    assert list(run.points.of("iteration/loss")) == [5, 10, 15]
+
+
+@in_both_loops
+def test_a_removal_where_all_is_logged_is_logged_once(fit: Fit, loop: str) -> None:
+    run = fit(AdaptivePruning(interval=5), loop=loop, chunk=5, **PRUNED)
+    assert [p for p in run.points.points if p[1] == "tau/01"] == [
+        (5, "tau/01", run.record["tau"][4, 1])
+    ]
+
+
+def test_callbacks_in_any_order_record_the_same(tmp_path: Path) -> None:
+    def train(order: Any, loop: str) -> tuple[dict[str, np.ndarray], list[Any], Any]:
+        folder = tmp_path / f"{order}{loop}"
+        made = {
+            "recorder": TauRecorder(folder / "tau.npz", interval=5),
+            "pruning": AdaptivePruning(interval=6),
+            "projection": TauProjection(Positive(1e-4)),
+        }
+        callbacks = [made[name] for name in order]
+        run = fit(folder, *callbacks, loop=loop, recorder=False, **{**PRUNED, "epochs": 2})
+        return (
+            run.record,
+            sorted(run.points.points),
+            run.module.state_dict()["network.decoder.weight"],
+        )
+
+    orders = list(permutations(("recorder", "pruning", "projection")))
+    record, points, weights = train(orders[0], LIGHTNING)
+    assert np.isnan(record["tau"]).any()
+    for order in orders:
+        for loop in (LIGHTNING, "eager"):
+            other = train(order, loop)
+            assert_same_record(record, other[0])
+            assert points == other[1]
+            assert torch.equal(weights, other[2])
+
+
+# Files and checkpoints
+
+
+@in_both_loops
+def test_a_learned_gamma_is_recorded(fit: Fit, loop: str) -> None:
+    run = fit(loop=loop, network=partial(fractional, learn_gamma=True, gamma=0.4))
+    gamma = run.record["gamma"]
+    assert gamma.shape == (36,)
+    assert gamma[0] == pytest.approx(0.4, abs=0.05)
+    assert (np.diff(gamma) != 0).any()
+    assert gamma[-1] == run.module.network.observables()["gamma"].item()
+    assert list(run.points.of("iteration/gamma")) == [5, 10, 15, 20, 25, 30, 35]
+
+
+@in_both_loops
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_resumed_run_has_all_iterations(tmp_path: Path, loop: str, pruned: bool) -> None:
+    def train(folder: str, epochs: int, resume: Path | None = None) -> Any:
+        callbacks = [AdaptivePruning(interval=18)] if pruned else []
+        options = {**PRUNED, "epochs": epochs, "resume": resume, "loop": loop}
+        return fit(tmp_path / folder, *callbacks, **options)
+
+    whole = train("whole", 3)
+    begun = train("run", 1)
+    resumed = train("other folder", 3, begun.last_checkpoint)
+    assert resumed.record["iteration"].tolist() == list(range(1, 55))
+    assert_same_record(whole.record, resumed.record)
+    assert np.isnan(resumed.record["tau"]).any() == pruned
+    assert sorted(begun.points.points + resumed.points.points) == sorted(whole.points.points)
+
+
+class Stop(Callback):
+    """Ends the process within an epoch, as a signal would."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == 25:
+            raise RuntimeError("killed")
+
+
+def test_a_run_that_was_killed_goes_on_from_its_epoch(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", epochs=3)
+    saving: dict[str, Any] = {"enable_checkpointing": True}
+    folder = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(folder, LastCheckpoint(folder), Stop(), epochs=3, **saving)
+    assert read_record(folder)["iteration"].tolist() == list(range(1, ITERATIONS + 1))
+    [saved] = folder.glob("*.ckpt")
+    resumed = fit(folder, LastCheckpoint(folder), epochs=3, resume=saved, **saving)
+    assert_same_record(whole.record, resumed.record)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_the_file_has_types_that_numpy_has(fit: Fit, precision: str) -> None:
+    tau = fit(precision=precision, epochs=1).record["tau"]
+    assert tau.dtype == (np.float64 if precision == "64-true" else np.float32)
+
+
+@in_both_loops
+@pytest.mark.parametrize("waiting", [1, 7])
+def test_records_beyond_one_block_are_kept_in_order(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, loop: str, waiting: int
+) -> None:
+    expected = fit(loop=loop, chunk=3)
+    monkeypatch.setattr("tvl_lightning.training.callbacks.recorder._WAITING", waiting)
+    run = fit(loop=loop, chunk=3)
+    assert_same_record(expected.record, run.record)
+    assert sorted(expected.points.points) == sorted(run.points.points)
+
+
+def test_the_file_stays_as_it_was_where_writing_fails(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = fit(epochs=1).last_checkpoint
+    path = tmp_path / "run" / "tau.npz"
+    before = path.read_bytes()
+
+    def disk_full(file: Any, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        fit(epochs=2, resume=saved)
+    assert path.read_bytes() == before
+
+
+# Modules
+
+
+class Unobserved(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = with_small_taus()
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return self.network(batch[0]).sum()  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> Any:
+        return SLOW_SGD(self.parameters())
+
+
+def test_a_module_that_cannot_be_observed_is_refused(tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, TauRecorder(tmp_path / "tau.npz"))
+    with pytest.raises(
+        InputError, match=r"needs a module with `network` and `observables\(\)`.*Un"
+    ):
+        trainer.fit(Unobserved(), Blobs())
+
+
+class Norms(TimeVariableClassifier):
+    """Observes something more."""
+
+    def observables(self) -> Any:
+        observed = super().observables()
+        if observed is None:
+            return None
+        norm = self.network.decoder.weight.detach().norm()  # type: ignore[operator]
+        return observed._replace(values={**observed.values, "norm": norm[None]})
+
+
+def test_whatever_a_module_observes_is_recorded(fit: Fit) -> None:
+    run = fit(module_class=Norms)
+    assert run.record["norm"].shape == (36,)
+    norm = run.module.network.decoder.weight.detach().norm().item()  # type: ignore[operator]
+    assert run.record["norm"][-1] == pytest.approx(norm)
+
+
+@pytest.mark.parametrize("interval", [0, -1, 1.5, "5"])
+def test_an_interval_below_one_is_refused(interval: Any) -> None:
+    with pytest.raises(InputError, match="interval"):
+        TauRecorder("tau.npz", interval=interval)

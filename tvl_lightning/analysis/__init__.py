@@ -1,1 +1,0 @@
-"""Reads run directories; never trains."""

@@ -1,0 +1,1 @@
+"""Run directories: named, resumed, read and drawn. Nothing here trains."""
