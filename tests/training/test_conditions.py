@@ -16,6 +16,7 @@ from lightning.pytorch.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lightning.pytorch.plugins import Precision
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.training.runs import (
     ITERATIONS,
@@ -411,7 +412,28 @@ class Own(torch.optim.Optimizer):
 PLATEAU = {"scheduler": partial(ReduceLROnPlateau, patience=0), "monitor": "val/task_loss"}
 BY_ITERATION = {"scheduler": partial(ExponentialLR, gamma=0.9), "interval": "step"}
 
+
 # what, the reason, and how many optimizer steps are taken in two epochs
+class Flipped(Blobs):
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        inputs, labels = batch
+        return inputs.flip(-1), labels
+
+
+class InOrder(Blobs):
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(*self.train), batch_size=self.batch_size)
+
+
+class Longer(Blobs):
+    def val_dataloader(self) -> Any:
+        return super().test_dataloader()
+
+
+def test_data_may_define_what_no_iteration_needs(fit: Fit) -> None:
+    assert choose(data=Longer()).name == "eager"
+
+
 NEEDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "lbfgs": ({"optimizer": partial(torch.optim.LBFGS, lr=0.01, max_iter=2)}, "LBFGS", 36),
     "own optimizer": ({"optimizer": Own}, "the optimizer Own", 36),
@@ -424,6 +446,8 @@ NEEDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "limit_train_batches": ({"limit_train_batches": 5}, "trainer.limit_train_batches=5", 10),
     "clipping": ({"gradient_clip_val": 0.1}, "trainer.gradient_clip_val=0.1", 36),
     "accumulation": ({"accumulate_grad_batches": 3}, "trainer.accumulate_grad_batches=3", 12),
+    "own hook of data": ({"data": Flipped(batch_size=10)}, r"Flipped.on_after_batch_transfer", 36),
+    "own batches": ({"data": InOrder(batch_size=10)}, r"InOrder.train_dataloader", 36),
     "own data": ({"data": Loaders()}, r"data other than a TensorData \(Loaders\)", 36),
 }
 

@@ -88,8 +88,7 @@ _ORDINARY = {
     "world_size": 1,
 }
 
-# what a subclass of the fast loop's module may define anew
-_FREE_METHODS = {
+_DUNDERS = {
     "__annotations__",
     "__dict__",
     "__doc__",
@@ -98,12 +97,26 @@ _FREE_METHODS = {
     "__module__",
     "__static_attributes__",
     "__weakref__",
+}
+# what a subclass of the fast loop's module may define anew
+_FREE_OF_MODULES = _DUNDERS | {
     "configure_optimizers",
     "forward",
     "losses",
     "lr_scheduler_step",
     "test_step",
     "validation_step",
+}
+# what a data set of one's own may: its training batches are named by their indices
+_FREE_OF_DATA = _DUNDERS | {
+    "describe",
+    "load",
+    "prepare_data",
+    "setup",
+    "sizes",
+    "teardown",
+    "test_dataloader",
+    "val_dataloader",
 }
 
 
@@ -157,19 +170,24 @@ def callback_obstacle(callback: Callback) -> str | None:
 def data_obstacle(data: Any) -> str | None:
     """Data that cannot name the batches of a chunk, None for data that can."""
     if isinstance(data, TensorData):
-        return None
+        return _redefined(type(data), TensorData, _FREE_OF_DATA)
     return f"data other than a TensorData ({type(data).__name__})"
 
 
 def module_obstacle(module: type[LightningModule]) -> str | None:
     """A method of a subclass of ours that the fast loop may not call, None for none."""
-    for kind in module.__mro__:
-        if kind.__module__.startswith("tvl_lightning."):
+    return _redefined(module, LightningModule, _FREE_OF_MODULES)
+
+
+def _redefined(kind: type, base: type, free: set[str]) -> str | None:
+    """A name of `base` that a class from outside this package defines anew, but for `free` ones."""
+    for part in kind.__mro__:
+        if part.__module__.startswith("tvl_lightning."):
             return None
-        foreign = (vars(kind).keys() & dir(LightningModule)) - _FREE_METHODS
+        foreign = (vars(part).keys() & dir(base)) - free
         if foreign:
-            return f"{kind.__name__}.{min(foreign)}, which may act in any step"
-    return "a module that is not a ChunkedClassifier"
+            return f"{part.__name__}.{min(foreign)}, which may act in any step"
+    return f"{kind.__name__}, which is not of this package"
 
 
 def optimizer_obstacle(optimizer: type[Optimizer]) -> str | None:
