@@ -70,6 +70,7 @@ class TimeVariableClassifier(LightningModule):
         given |= config or {}
         self.save_hyperparameters({"format": FORMAT, **given}, logger=False)
         self.train_means, self.evaluation_means = EpochMeans(), EpochMeans()
+        self._epoch_rate: dict[str, Tensor] = {}
         self._losses: dict[str, Tensor] = {}
         self._observables: Observables | None = None
         self._unwritten: dict[str, Tensor] = {}
@@ -136,7 +137,8 @@ class TimeVariableClassifier(LightningModule):
         self._observables = Observables(self.network.layers, {**values, **self._losses})
 
     def on_train_epoch_start(self) -> None:
-        """Seed what fields draw, so that a resumed run draws the same."""
+        """Seed what fields draw, so that a resumed run draws the same; note the learning rate."""
+        self._epoch_rate = self._rate()  # at the epoch's end the scheduler has moved on
         drawn = self.seed * 1_000_003 + self.current_epoch
         torch.manual_seed((drawn * self.trainer.world_size + self.global_rank) % 2**63)
 
@@ -148,7 +150,7 @@ class TimeVariableClassifier(LightningModule):
         """Log the epoch's means over all training images, once they are complete."""
         if self.trainer.is_last_batch:
             means = {f"train/{name}": v for name, v in self.train_means.compute().items()}
-            self._publish({**means, **self._penalty_metrics(), **self._rate()})
+            self._publish({**means, **self._penalty_metrics(), **self._epoch_rate})
             self.train_means.reset()
 
     def on_train_epoch_end(self) -> None:
