@@ -1,0 +1,1 @@
+"""Pictures of step sizes: arrays in, pictures out. Needs numpy and matplotlib only."""
