@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, Trainer
 from omegaconf import OmegaConf
 
-from tvl_lightning.cli.commands import CONFIG_PATH, run_command
+from tvl_lightning.cli.commands import CONFIG_PATH
 from tvl_lightning.cli.folders import register_resolvers
 
 REPOSITORY = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def call(
     """As `command`, but in this process, and no figures are drawn: in a tenth of the time."""
 
     def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        main = import_module(module).main
+        start = import_module(module).command
         capsys.readouterr()
         with monkeypatch.context() as patch, hydra_as_it_was():
             patch.chdir(tmp_path)
@@ -73,7 +73,7 @@ def call(
             patch.setattr(sys, "argv", [module, *arguments])
             patch.setattr("tvl_lightning.runs.figures.draw_run", lambda folder: None)
             try:
-                run_command(main)
+                start()
                 status = 0
             except SystemExit as end:
                 status = int(end.code or 0)

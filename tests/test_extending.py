@@ -27,7 +27,7 @@ SMALL = ["data=digits", "trainer=cpu", "trainer.max_epochs=1", "hydra.run.dir=ru
 QUIET = [
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
-    "callbacks.progress_bar.refresh_rate=0",
+    "callbacks.progress_bar=null",
 ]
 
 

@@ -1,10 +1,11 @@
 """Files that are whole or not there."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tvl_lightning.files import replacing
+from tvl_lightning.files import replacing, write_json
 
 
 def test_new_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -82,3 +83,18 @@ def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     with replacing(tmp_path / "file.txt") as part:
         part.write_text("new")
     assert (tmp_path / "file.txt").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json(path, {"τ": [1, 2]})
+    with pytest.raises(TypeError):
+        write_json(path, {"τ": object()})
+    assert json.loads(path.read_text()) == {"τ": [1, 2]}
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json(path, {"a": [float("nan"), {"b": float("-inf")}], "c": 1.5})
+    assert json.loads(path.read_text()) == {"a": [None, {"b": None}], "c": 1.5}

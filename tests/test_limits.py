@@ -1,17 +1,22 @@
 """What an argument may be, and how it is refused."""
 
+import inspect
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.utils import get_object
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tvl_lightning.cli.choices import CONFIG_PATH
 from tvl_lightning.constraints import Positive, ScaledSimplex
-from tvl_lightning.limits import COUNT, COUNTS, LIMITS, InputError, check, optional, refusal
+from tvl_lightning.limits import COUNT, COUNTS, LIMITS, InputError, check, optional, refusal, takes
 from tvl_lightning.networks import (
     Final,
     Fixed,
@@ -19,6 +24,7 @@ from tvl_lightning.networks import (
     FractionalDNN,
     Learned,
     Simplex,
+    TimeSteps,
     TimeVariableResNet,
     convolutional,
     perceptron,
@@ -96,8 +102,8 @@ def test_a_refusal_can_be_caught_as_a_value_error() -> None:
 
 
 def test_a_limit_belongs_to_a_class_and_says_nothing_of_another_one() -> None:
-    check("StepLR", gamma=1.1)
-    check("Adam", eps=0, lr=-1)
+    check("ExponentialLR", gamma=1.1)
+    check("RAdam", eps=-1)
     check("L1", epsilon="mine")
     with pytest.raises(InputError):
         check("Fractional", gamma=1.1)
@@ -138,6 +144,41 @@ def test_an_optional_limit_admits_null_and_what_the_limit_admits() -> None:
     admits, allowed = optional(COUNT)
     assert [admits(value) for value in (None, 1, 0)] == [True, True, False]
     assert allowed == "a whole number of at least 1, or null"
+
+
+@pytest.mark.parametrize("value", [10**30, 10**400, -(10**400), 3.5e38, 1e300])
+def test_a_number_that_no_tensor_holds_is_refused(value: Any) -> None:
+    assert refusal("L1", "weight", value)
+    assert refusal("perceptron", "horizon", value)
+
+
+def test_a_network_has_no_more_layers_than_a_checkpoint_may_have() -> None:
+    assert refusal("perceptron", "hidden_layers", 1001) == "must be a whole number in 1 ... 1000"
+    assert refusal("convolutional", "fields", 501)
+    assert refusal("transformer", "blocks", 501)
+
+
+def named_in_the_configuration() -> list[str]:
+    found = re.compile(r"_target_: (tvl_lightning\.\S+)")
+    files = Path(CONFIG_PATH).rglob("*.yaml")
+    return sorted({name for file in files for name in found.findall(file.read_text())})
+
+
+@pytest.mark.parametrize("target", named_in_the_configuration())
+def test_what_a_class_takes_is_known_without_it(target: str) -> None:
+    made, owner = get_object(target), target.rpartition(".")[2]
+    parameters = inspect.signature(made).parameters.values()
+    names = {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    if any(p.kind == p.VAR_KEYWORD for p in parameters) and names:
+        assert takes(owner, "anything")  # it hands them on
+        return
+    given_later = {"n", "horizon"} if issubclass_of(made, TimeSteps) else {"optimizer"}
+    assert {name for name in names - given_later if not takes(owner, name)} == set()
+    assert not takes(owner, "nonsense")
+
+
+def issubclass_of(made: Any, kind: type) -> bool:
+    return inspect.isclass(made) and issubclass(made, kind)
 
 
 def test_limits_are_known_without_torch() -> None:

@@ -15,14 +15,16 @@ PACKAGE = REPOSITORY / "tvl_lightning"
 
 # from the ground up; a room may import from those before it, and from itself
 FLOORS = [
-    {"limits", "files"},
+    {"limits"},
+    {"files"},
     {"networks"},
     {"penalties", "constraints"},
+    {"drawing"},
     {"data"},
     {"training"},
     {"runs"},
     {"cli"},
-    {"train", "evaluate", "export", "report"},
+    {"train", "evaluate", "table", "report"},
     {"paper"},
 ]
 TORCH_ONLY = {"networks", "penalties", "constraints"}
@@ -84,6 +86,14 @@ def test_networks_penalties_and_constraints_need_torch_only(path: Path) -> None:
     if room_of(path) in TORCH_ONLY:
         needed = {name.split(".")[0] for name in imports(path)}
         assert needed <= WHAT_TORCH_ONLY_IS
+
+
+@every_file
+def test_drawing_needs_numpy_and_matplotlib_only(path: Path) -> None:
+    if room_of(path) == "drawing":
+        assert rooms_imported(path) <= {"drawing"}
+        needed = {name.split(".")[0] for name in imports(path)}
+        assert needed <= {"numpy", "matplotlib", "tvl_lightning"} | sys.stdlib_module_names
 
 
 @every_file

@@ -30,12 +30,17 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
     done = command(TRAIN, *SMALL, "model=fractional", "reg=[l1,horizon]", "trainer.max_epochs=3")
     assert done.returncode == 0, done.stderr
     [run] = (tmp_path / "outputs" / "train").glob("*/*")
-    assert f"tensorboard --logdir {run}" in done.stdout
+    assert f"tensorboard --logdir {run.relative_to(tmp_path)}" in done.stdout
     assert "test/acc" in done.stdout
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    assert {p.name for p in (run / "figures").iterdir()} == {"tau.png", "curves.png"}
-    assert (run / ".hydra" / "overrides.yaml").is_file()
+    assert {p.name for p in (run / "figures").iterdir()} == {
+        *("tau.png", "tau.svg", "curves.png", "curves.svg")
+    }
+    assert {p.name for p in (run / ".hydra").iterdir()} == {
+        *("config.yaml", "hydra.yaml", "overrides.yaml")
+    }
     assert (run / "train.log").is_file()
+    assert (run / "report.html").is_file()
 
     rows = table(run)
     assert [row["epoch"] for row in rows] == ["-1", "0", "1", "2"]
@@ -49,12 +54,12 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
 
     with np.load(run / "tau.npz") as file:
         trajectory = dict(file)
-    assert trajectory["iteration"].tolist() == list(range(1, 3 * 18 + 1))
-    assert trajectory["tau"].shape == (54, 4)
+    assert trajectory["iteration"].tolist() == list(range(3 * 18 + 1))
+    assert trajectory["tau"].shape == (55, 4)
     assert np.isfinite(trajectory["tau"]).all()
-    assert (trajectory["loss"] > trajectory["task_loss"]).all()
-    for row in rows[1:]:
-        tau = trajectory["tau"][int(row["step"]) - 1]
+    assert (trajectory["loss"] > trajectory["task_loss"])[1:].all()
+    for row in rows:
+        tau = trajectory["tau"][int(row["step"])]
         assert float(row["sum_of_tau"]) == pytest.approx(tau.sum())
 
     summary = summary_of(run)
@@ -66,13 +71,13 @@ def test_a_run_directory_holds_all_that_a_study_needs(command: Command, tmp_path
     assert 0 < summary["test"]["test/acc"] <= 1
     assert summary["iterations"] == 54
 
-    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    events = EventAccumulator(str(run)).Reload()
     tags = set(events.Tags()["scalars"])
-    assert {"tau/00", "tau/03", "penalty/l1", "val/acc", "train/loss", "hp/test/acc"} <= tags
+    assert {"tau/00", "tau/03", "penalty/l1", "val/acc", "train/loss", "result/test/acc"} <= tags
     assert "custom_scalars__config__" in events.Tags()["tensors"]
     plugin = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     shown = HParamsPluginData.FromString(plugin).session_start_info.hparams
-    assert shown["model"].string_value == "fractional"
+    assert shown["1 model"].string_value == "fractional"
     assert shown["reg/l1/weight"].number_value == 0.01
     assert not any("_target_" in name for name in shown)
 
@@ -111,8 +116,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     content = torch.load(last, weights_only=True)
     content["optimizer_states"][0]["param_groups"][0]["lr"] = 1e30
     torch.save(content, last)
-    done = call(TRAIN, *SMALL, f"resume={last}", "trainer.max_epochs=5")
-    assert done.returncode == 0, done.stderr
+    done = call(TRAIN, *SMALL, f"resume={last}", "trainer.max_epochs=5", "+trainer.min_epochs=4")
+    assert done.returncode == 2
+    assert "trainer.min_epochs (none there, 4 here)" in done.stderr
+    done = call(TRAIN, f"resume={last}", "trainer.max_epochs=5")
+    assert done.returncode == 3, done.stderr
     assert "the loss is not finite in epoch 1" in done.stdout
     assert "last good checkpoint" in done.stdout
     assert last_weights(tmp_path / "run")["epoch"] == 0
@@ -121,7 +129,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
         for value in last_weights(tmp_path / "run").values()
         if isinstance(value, torch.Tensor) and value.is_floating_point()
     )
-    assert summary_of(tmp_path / "run")["diverged_at"] == 36
+    summary = summary_of(tmp_path / "run")
+    assert summary["diverged_at"] == 36
+    assert (summary["status"], summary["objective"]) == ("diverged", 0.0)
+
+
+@pytest.mark.parametrize("engine", ["eager", "lightning"])
+def test_a_loss_that_is_not_finite_is_seen_within_an_epoch(
+    call: Command, tmp_path: Path, engine: str
+) -> None:
+    many = ["data.batch_size=4", "engine.chunk=30", "optimizer.lr=1e30"]  # 900 iterations an epoch
+    done = call(TRAIN, *SMALL, *many, f"engine={engine}", "hydra.run.dir=run")
+    assert done.returncode == 3, done.stderr
+    summary = summary_of(tmp_path / "run")
+    assert 50 <= summary["diverged_at"] <= 80
+    assert summary["iterations"] == summary["diverged_at"]
 
 
 OWN = """
@@ -202,7 +224,7 @@ def test_a_sweep_runs_over_every_group_and_gets_the_validation_accuracy(
 def test_a_study_over_the_penalty_weights_maximises_the_validation_accuracy(
     command: Command, tmp_path: Path
 ) -> None:
-    study = ["hparams_search=optuna", "hydra.sweeper.n_trials=2", "trainer.max_epochs=1"]
+    study = ["hparams_search=penalties", "hydra.sweeper.n_trials=2", "trainer.max_epochs=1"]
     done = command(TRAIN, "-m", *SMALL, *study)
     assert done.returncode == 0, done.stderr
     [folder] = (tmp_path / "outputs" / "sweeps").iterdir()

@@ -81,6 +81,18 @@ def test_processes_share_the_images_without_overlap_in_equal_parts(
     assert set(drawn) <= set(range(n))
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 4), st.integers(0, 5))
+def test_batches_of_all_processes_make_up_that_of_one(
+    batches: int, size: int, world_size: int, epoch: int
+) -> None:
+    n = batches * size * world_size
+    shares = [order_of(n, 7, epoch, rank, world_size) for rank in range(world_size)]
+    whole = order_of(n, 7, epoch)
+    for start in range(0, batches * size, size):
+        drawn = [index for share in shares for index in share[start : start + size]]
+        assert sorted(drawn) == sorted(whole[start * world_size : (start + size) * world_size])
+
+
 def test_two_processes_cover_an_even_number_of_images() -> None:
     assert sorted(order_of(60, 0, 2, 0, 2) + order_of(60, 0, 2, 1, 2)) == list(range(60))
 

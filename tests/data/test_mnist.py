@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -251,6 +252,29 @@ def test_missing_files_are_downloaded_once(
 
     shutil.rmtree(tmp_path / "served")
     assert_is(MNIST(str(tmp_path / "new" / "root")).load(), files)
+
+
+def test_several_that_miss_the_files_at_once_download_them_once(
+    files: dict[str, bytes],
+    served: str,
+    own_timeout: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    download_from(served, files, tmp_path / "served", monkeypatch)
+    plain, downloads = MNIST.downloader, []
+
+    def download(self: torchvision.datasets.MNIST) -> None:
+        downloads.append(self.root)
+        time.sleep(0.2)
+        plain.download(self)
+
+    monkeypatch.setattr(MNIST, "downloader", type("MNIST", (plain,), {"download": download}))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: MNIST(str(tmp_path / "new")).load(), range(4)))
+    assert downloads == [str(tmp_path / "new")]
+    for data in found:
+        assert_is(data, files)
 
 
 def test_failed_download_names_the_places_looked_at_and_the_remedy(

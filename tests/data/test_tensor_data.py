@@ -305,3 +305,58 @@ def test_training_comes_in_chunks_where_a_chunk_is_set_and_evaluation_does_not()
     assert all(torch.equal(one, two) for one, two in zip(singly, rows, strict=True))
     for loader in (data.val_dataloader(), data.test_dataloader()):
         assert not any(isinstance(batch, Chunk) for batch in loader)
+
+
+class Numbered(TensorData):
+    """Samples that are their own numbers."""
+
+    sizes = Sizes(in_shape=(1,), classes=10)
+
+    def __init__(self, tests: int, batch_size: int = 1) -> None:
+        super().__init__(batch_size, val_size=0)
+        self.tests = tests
+
+    def load(self) -> Dataset:
+        train, test = (
+            Samples(torch.arange(n).float()[:, None], torch.zeros(n, dtype=torch.long))
+            for n in (12, self.tests)
+        )
+        return Dataset(train, test, source="counted")
+
+
+def one_of(processes: int, rank: int, data: TensorData) -> TensorData:
+    """Data as they are in one of several processes."""
+    data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        global_rank=rank,
+        world_size=processes,
+        lightning_module=SimpleNamespace(),
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    data.setup("fit")
+    return data
+
+
+@pytest.mark.parametrize("tests", [3, 7, 4_999, 5_000, 5_001, 7_501])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_evaluate_each_sample_once_in_equally_many_batches(
+    tests: int, processes: int
+) -> None:
+    shares = [
+        [inputs.flatten() for inputs, _ in one_of(processes, r, Numbered(tests)).test_dataloader()]
+        for r in range(processes)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    taken = torch.cat([batch for share in shares for batch in share])
+    assert taken.sort().values.tolist() == list(range(tests))
+    assert all(len(batch) for share in shares for batch in share)
+
+
+def test_fewer_samples_to_evaluate_than_processes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^trainer\.devices: 3 processes cannot share 2 samples"):
+        one_of(3, 0, Numbered(tests=2))
+
+
+def test_batch_larger_than_the_share_of_a_process_is_refused() -> None:
+    one_of(3, 0, Numbered(5, batch_size=4))
+    with pytest.raises(InputError, match=r"batch_size=5: must be at most 4, .* of 3 processes$"):
+        one_of(3, 0, Numbered(5, batch_size=5))

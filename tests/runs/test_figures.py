@@ -1,29 +1,61 @@
 """The figures of a run."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 from tvl_lightning.runs.figures import curves_figure, draw_run, tau_figure
 from tvl_lightning.runs.reading import read_run
+from tvl_lightning.runs.time_steps import tau_of
 
 REMOVED_AT = 60
+SETTINGS: dict[str, Any] = {
+    "model": {
+        "_target_": "tvl_lightning.networks.perceptron",
+        "hidden_layers": 3,
+        "horizon": 1.5,
+    },
+    "pruning": {"epsilon": 0.01},
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run of 2 epochs of 40 iterations; iteration 60 removes layer 2 of 3."""
+    """A run of 2 epochs of 40 iterations that was stopped; iteration 60 removed layer 2 of 3."""
     iteration = np.arange(1, 81)
     tau = np.stack([0.3 + 0.001 * iteration, 0.4 - 0.001 * iteration, 0.3 / iteration], axis=1)
     tau[REMOVED_AT:, 2] = np.nan
     np.savez(tmp_path / "tau.npz", iteration=iteration, tau=tau)
     (tmp_path / "metrics.csv").write_text(
-        "epoch,step,train/acc,train/task_loss,val/acc,val/task_loss\n"
-        "0,39,0.5,2.0,,\n1,79,0.75,1.0,0.625,1.5\n"
+        "epoch,step,train/acc,train/task_loss,train/loss,val/acc,val/task_loss\n"
+        "-1,0,,,,0.1,2.3\n0,39,0.5,2.0,2.1,,\n1,79,0.75,1.0,1.2,0.625,1.5\n"
     )
+    summary = {"status": "stopped", "settings": SETTINGS, "layers": [0, 1]}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
     return tmp_path
+
+
+def of_tau(folder: Path) -> Figure:
+    steps = tau_of(read_run(folder))
+    assert steps is not None
+    return tau_figure(steps)
+
+
+def names(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts if isinstance(text, Annotation)]
+
+
+def texts(figure: Figure) -> Iterator[Text]:
+    figure.draw_without_rendering()
+    yield from (t for t in figure.findobj(Text) if t.get_text() and t.get_visible())
 
 
 def assert_shows_something(path: Path) -> None:
@@ -39,9 +71,10 @@ def assert_shows_something(path: Path) -> None:
 def test_figures_of_a_run_are_drawn_into_it(folder: Path) -> None:
     draw_run(folder)
     drawn = sorted(path.name for path in (folder / "figures").iterdir())
-    assert drawn == ["curves.png", "tau.png"]
-    for name in drawn:
-        assert_shows_something(folder / "figures" / name)
+    assert drawn == ["curves.png", "curves.svg", "tau.png", "tau.svg"]
+    for name in ("curves", "tau"):
+        assert_shows_something(folder / "figures" / f"{name}.png")
+        assert "<svg" in (folder / "figures" / f"{name}.svg").read_text()
 
 
 def test_figures_that_were_there_are_drawn_anew(folder: Path) -> None:
@@ -54,7 +87,8 @@ def test_figures_that_were_there_are_drawn_anew(folder: Path) -> None:
 def test_only_what_a_run_wrote_is_drawn(folder: Path) -> None:
     (folder / "metrics.csv").unlink()
     draw_run(folder)
-    assert [path.name for path in (folder / "figures").iterdir()] == ["tau.png"]
+    drawn = sorted(path.name for path in (folder / "figures").iterdir())
+    assert drawn == ["tau.png", "tau.svg"]
 
 
 def test_nothing_is_drawn_of_an_empty_folder(tmp_path: Path) -> None:
@@ -62,45 +96,66 @@ def test_nothing_is_drawn_of_an_empty_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_tau_has_a_curve_with_its_values(folder: Path) -> None:
-    run = read_run(folder)
-    [axes] = tau_figure(run).axes
-    assert len(axes.lines) == 3
-    for layer, line in enumerate(axes.lines):
-        np.testing.assert_array_equal(line.get_xdata(), run.trajectory["iteration"])
-        np.testing.assert_array_equal(line.get_ydata(), run.trajectory["tau"][:, layer])
+def test_tau_stands_over_shares_with_epsilon_and_the_sum_with_the_horizon(folder: Path) -> None:
+    tau, share, total = of_tau(folder).axes
+    assert names(tau) == [r"$\tau^{(0)}$", r"$\tau^{(1)}$", r"$\tau^{(2)}$ × 60"]
+    assert names(share) == [r"$\varepsilon$ = 0.01", r"$\tau^{(0)}$", r"$\tau^{(1)}$"]
+    assert names(total) == [r"$\Sigma\,\tau$", "$T$ = 1.5"]
+    assert [axes.get_xlabel() for axes in (tau, share, total)] == ["", "", "iteration"]
 
 
-def test_curve_of_a_removed_layer_ends_where_it_was_removed(folder: Path) -> None:
-    [axes] = tau_figure(read_run(folder)).axes
-    ends = [np.asarray(line.get_xdata())[np.isfinite(line.get_ydata())][-1] for line in axes.lines]
-    assert ends == [80, 80, REMOVED_AT]
+def test_without_pruning_there_are_no_shares(folder: Path) -> None:
+    summary = {"settings": {**SETTINGS, "pruning": {}}, "layers": [0, 1]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert [axes.get_ylabel() for axes in of_tau(folder).axes] == [r"$\tau$", "time"]
 
 
-def test_layers_keep_their_first_numbers_in_the_legend(folder: Path) -> None:
-    [axes] = tau_figure(read_run(folder)).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        r"$\tau^{(0)}$",
-        r"$\tau^{(1)}$",
-        r"$\tau^{(2)}$",
-    ]
-    assert axes.get_xlabel() == "iteration"
+def test_a_run_without_a_summary_is_drawn_without_a_horizon(folder: Path) -> None:
+    (folder / "summary.json").unlink()
+    tau, total = of_tau(folder).axes
+    assert len(names(tau)) == 3
+    assert names(total) == [r"$\Sigma\,\tau$"]
 
 
-def test_neighbouring_curves_differ_in_style(folder: Path) -> None:
-    [axes] = tau_figure(read_run(folder)).axes
-    styles = [line.get_linestyle() for line in axes.lines]
-    assert len(set(styles)) == 3
+def test_many_layers_are_a_heat_map_above_their_sum(tmp_path: Path) -> None:
+    np.savez(tmp_path / "tau.npz", iteration=np.arange(1, 9), tau=np.ones((8, 64)))
+    tau, total = of_tau(tmp_path).axes
+    assert (tau.get_ylabel(), total.get_ylabel()) == ("layer", "time")
+    assert names(tau) == []
+
+
+def test_no_legend_covers_a_curve(folder: Path) -> None:
+    for figure in (of_tau(folder), curves_figure(read_run(folder))):
+        assert not figure.legends
+        assert not any(axes.get_legend() for axes in figure.axes)
+
+
+def test_figures_are_for_print(folder: Path) -> None:
+    for figure in (of_tau(folder), curves_figure(read_run(folder))):
+        assert figure.get_figwidth() <= 6.3
+        for text in texts(figure):
+            assert 8 <= text.get_fontsize() <= 10
+
+
+def test_names_lie_within_the_figure(folder: Path) -> None:
+    for figure in (of_tau(folder), curves_figure(read_run(folder))):
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]:
+                box = Text.get_window_extent(text)
+                assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1
+                assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1
 
 
 def test_accuracy_and_cross_entropy_are_drawn_for_each_stage_that_was_logged(folder: Path) -> None:
     accuracy, entropy = curves_figure(read_run(folder)).axes
-    for axes, train, val in ((accuracy, [0.5, 0.75], 0.625), (entropy, [2.0, 1.0], 1.5)):
+    for axes, train, val in ((accuracy, [0.5, 0.75], [0.1, 0.625]), (entropy, [2, 1], [2.3, 1.5])):
         lines = {line.get_label(): line for line in axes.lines}
-        assert set(lines) == {"train", "val"}
+        assert list(lines) == names(axes) == ["train", "val"]
         assert np.asarray(lines["train"].get_xdata()).tolist() == [1, 2]
+        assert np.asarray(lines["val"].get_xdata()).tolist() == [0, 2]
         np.testing.assert_array_equal(lines["train"].get_ydata(), train)
-        np.testing.assert_array_equal(lines["val"].get_ydata(), [np.nan, val])
+        np.testing.assert_array_equal(lines["val"].get_ydata(), val)
     assert (accuracy.get_ylabel(), entropy.get_ylabel()) == ("accuracy", "cross entropy")
 
 

@@ -1,15 +1,14 @@
 """A run that was stopped goes on; one that has ended is not trained again."""
 
-import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ from omegaconf import OmegaConf
 from tests.conftest import SMALL, Command, quiet_trainer, settings_in
 from tests.runs.same_end import assert_same_end
 from tvl_lightning.cli.build import build_parts
-from tvl_lightning.cli.commands import CONFIG_PATH
 from tvl_lightning.limits import InputError
-from tvl_lightning.runs.resume import check_resumable, earlier_objective, last_checkpoint, locked
+from tvl_lightning.runs.resume import Plan, check_resumable, locked, plan
 from tvl_lightning.training.checkpoints import read_checkpoint
 
 TRAIN = "tvl_lightning.train"
@@ -81,29 +79,10 @@ def test_a_killed_run_resumes_to_the_end_of_one_that_was_never_stopped(
         kill(started(tmp_path, *arguments, "hydra.run.dir=killed", *resume), enough)
     done = call(TRAIN, *arguments, f"resume={last}")
     assert done.returncode == 0, done.stderr
-    assert f"tensorboard --logdir {killed}" in done.stdout
+    assert "tensorboard --logdir killed" in done.stdout
     assert_same_end(tmp_path / "whole", killed)
     layers = json.loads((killed / "summary.json").read_text())["layers"]
     assert (len(layers) < 4) == (settings is PRUNED)
-
-
-@pytest.mark.slow
-def test_a_killed_sweep_goes_on_where_it_was(
-    command: Command, call: Command, tmp_path: Path
-) -> None:
-    sweep = ["-m", *SMALL, "resume=auto", "seed=0,1", "trainer.max_epochs=8"]
-    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.launcher.batch_size=1"]
-    whole = call(TRAIN, *sweep, "hydra.sweep.dir=whole")
-    assert whole.returncode == 0, whole.stderr
-    last = tmp_path / "killed" / "0" / "checkpoints" / "last.ckpt"
-    kill(started(tmp_path, *sweep, *launcher, "hydra.sweep.dir=killed"), last.exists)
-    # the launcher's workers outlive it: the runs that they still train are waited for
-    done = command(TRAIN, *sweep, *launcher, "hydra.sweep.dir=killed")
-    assert done.returncode == 0, done.stderr
-    for job in "01":
-        assert_same_end(tmp_path / "whole" / job, tmp_path / "killed" / job)
-        with (tmp_path / "killed" / job / "metrics.csv").open(newline="") as file:
-            assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(-1, 8))
 
 
 def test_a_run_goes_on_in_the_other_loop(call: Command, tmp_path: Path) -> None:
@@ -117,109 +96,178 @@ def test_a_run_goes_on_in_the_other_loop(call: Command, tmp_path: Path) -> None:
     assert_same_end(tmp_path / "whole", tmp_path / "run")
 
 
-def test_a_run_that_has_ended_is_not_trained_again(call: Command, tmp_path: Path) -> None:
-    assert call(TRAIN, *ONE, "resume=auto").returncode == 0
-    summary = tmp_path / "run" / "summary.json"
-    before = summary.stat().st_mtime_ns
-    done = call(TRAIN, *ONE, "resume=auto")
-    assert done.returncode == 0
-    assert "run has ended before" in done.stdout
-    assert summary.stat().st_mtime_ns == before
+def files_of(run: Path) -> dict[str, bytes]:
+    paths = [path for path in run.rglob("*") if path.is_file()]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
-@cache
-def composed(*choice: str) -> dict[str, Any]:
-    return settings_in(Path("run"), *SMALL, "resume=auto", *choice)
-
-
-def settings(change: str = "") -> dict[str, Any]:
-    """The settings of a run in one and the same folder, with one of them changed."""
-    group, _, option = change.partition("=")
-    if not change or (Path(CONFIG_PATH) / group / f"{option}.yaml").is_file():
-        return composed(*change.split())
-    merged: Any = OmegaConf.to_container(
-        OmegaConf.merge(composed(), OmegaConf.from_dotlist([change]))
-    )
-    return merged  # type: ignore[no-any-return]
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch that has ended."""
+    folder = tmp_path_factory.mktemp("one")
+    process = started(folder, *ONE, "reg=l1")
+    assert process.wait(120) == 0
+    return folder / "run"
 
 
 @pytest.fixture
-def ended(tmp_path: Path) -> Path:
-    """What a run that has ended left behind, with the sizes that it found in its data."""
-    run = tmp_path / "run"
-    run.mkdir()
-    model = {**settings()["model"], "in_shape": [1, 28, 28], "classes": 10}
-    summary = {"settings": {**settings(), "model": model}, "objective": 0.5}
-    (run / "summary.json").write_text(json.dumps(summary))
-    return run
+def ended(one: Path, tmp_path: Path) -> Path:
+    shutil.copytree(one, tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ("reg=l1", "reg.l1.weight"),
-        ("trainer.max_epochs=2", "trainer.max_epochs"),
-        ("seed=1", "seed"),
-        ("data=fashion_mnist", "data._target_"),
-        ("data.batch_size=100", "data.batch_size"),
-        ("data.val_size=0", "data.val_size"),
-        ("trainer.precision=64", "trainer.precision"),
-        ("trainer.gradient_clip_val=0.5", "trainer.gradient_clip_val"),
-        ("model.width=13", "model.width"),
-        ("model.in_shape=[784]", "model.in_shape"),
-        ("model.classes=11", "model.classes"),
-        ("scheme=heun", "scheme._target_"),
-        ("tau.initial=[1,0,0,0]", "tau.initial"),
-        ("projection=positive", "projection.eps"),
-        ("pruning=adaptive", "pruning.epsilon"),
-        ("optimizer=adam", "optimizer._target_"),
-        ("optimizer.momentum=0.9", "optimizer.momentum"),
-        ("scheduler._target_=mine.Schedule", "scheduler._target_"),
-        ("callbacks.mine._target_=mine.Callback", "callbacks.mine._target_"),
-    ],
+    "again", [["resume=run"], [*ONE, "reg=l1", "resume=auto"], ["resume=run", "logger=none"]]
 )
-def test_a_run_with_other_settings_is_not_taken_for_this_one(
-    ended: Path, change: str, named: str
+def test_a_run_that_has_ended_is_left_as_it_is(
+    call: Command, ended: Path, again: list[str]
 ) -> None:
-    with pytest.raises(InputError, match=r"holds a run with another .*; choose another") as refused:
-        earlier_objective(ended, settings(change))
-    assert f"{named} (" in str(refused.value)
+    before = files_of(ended)
+    done = call(TRAIN, *again)
+    assert done.returncode == 0, done.stderr
+    assert "run has ended before" in done.stdout
+    after = files_of(ended)
+    assert {name: after[name] for name in before if name != "train.log"} == {
+        name: content for name, content in before.items() if name != "train.log"
+    }
 
 
-def test_a_run_folder_can_be_moved(tmp_path: Path, ended: Path) -> None:
-    moved = ended.rename(tmp_path / "moved")
-    there = settings_in(moved, *SMALL, "resume=auto")
-    assert there["callbacks"]["metrics"]["path"] == f"{moved}/metrics.csv"
-    assert earlier_objective(moved, there) == 0.5
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "engine=compiled",
-        "engine=lightning",
-        "engine.chunk=10",
-        "logger=none",
-        "callbacks.progress_bar.refresh_rate=1",
-        "resume=auto",
-    ],
-)
-def test_settings_that_change_no_number_are_not_compared(ended: Path, change: str) -> None:
-    assert earlier_objective(ended, settings(change)) == 0.5
-
-
-def test_a_folder_of_other_settings_is_refused_before_a_result_is_written(
-    call: Command, tmp_path: Path, ended: Path
-) -> None:
-    content = {path: path.read_bytes() for path in ended.iterdir()}
-    done = call(TRAIN, *SMALL, "resume=auto", "hydra.run.dir=run", "data.batch_size=100")
+def test_a_folder_that_holds_a_run_is_refused(call: Command, ended: Path) -> None:
+    before = files_of(ended)
+    done = call(TRAIN, *ONE, "reg=l1")
     [line] = done.stderr.splitlines()
     assert done.returncode == 2
-    assert line.startswith("error: resume=auto: ")
-    assert "run holds a run with another data.batch_size (200 there, 100 here)" in line
-    assert {path: path.read_bytes() for path in content} == content
-    added = {path.name for path in ended.iterdir()} - {path.name for path in content}
-    assert added <= {".hydra", ".lock", "train.log"}  # Hydra's own, and the lock
+    assert line == (
+        f"error: hydra.run.dir: {ended} holds a run; resume={ended} goes on with it, or choose "
+        "another folder"
+    )
+    assert files_of(ended) == before
+
+
+@pytest.mark.parametrize(
+    "resume", ["resume=run", "resume=auto hydra.run.dir=run", "resume=run/checkpoints/last.ckpt"]
+)
+def test_other_settings_are_refused_each_by_name_before_anything_is_written(
+    call: Command, ended: Path, resume: str
+) -> None:
+    before = files_of(ended)
+    own = [*SMALL, "reg=l1"] if "auto" in resume else []
+    done = call(TRAIN, *own, *resume.split(), "optimizer=adam", "seed=9", "reg.l1.weight=0.5")
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("error: resume: ")
+    for named in (
+        "seed (0 there, 9 here)",
+        "optimizer._target_ (torch.optim.SGD there",
+        "0.5 here",
+    ):
+        assert named in line
+    assert files_of(ended) == before
+
+
+@pytest.mark.parametrize("how", ["folder", "auto"])
+def test_a_run_becomes_longer_and_equals_one_that_was_long_from_the_start(
+    call: Command, ended: Path, tmp_path: Path, how: str
+) -> None:
+    seconds = json.loads((ended / "summary.json").read_text())["seconds"]
+    longer = ["resume=run"] if how == "folder" else [*ONE[:-2], "reg=l1", "resume=auto", ONE[-1]]
+    done = call(TRAIN, *longer, "trainer.max_epochs=3")
+    assert done.returncode == 0, done.stderr
+    done = call(TRAIN, *SMALL, "reg=l1", "trainer.max_epochs=3", "hydra.run.dir=whole")
+    assert done.returncode == 0, done.stderr
+    assert_same_end(tmp_path / "whole", ended)
+    summary = json.loads((ended / "summary.json").read_text())
+    assert summary["seconds"] > seconds
+    assert summary["iterations_per_second"] == pytest.approx(54 / summary["seconds"])
+    assert summary["settings"]["trainer"]["max_epochs"] == 3
+    overrides = OmegaConf.to_container(OmegaConf.load(ended / ".hydra" / "overrides.yaml"))
+    assert "trainer.max_epochs=3" in overrides  # type: ignore[operator]
+    assert "trainer.max_epochs=1" not in overrides  # type: ignore[operator]
+
+
+def test_a_run_does_not_become_shorter(call: Command, ended: Path) -> None:
+    assert call(TRAIN, "resume=run", "trainer.max_epochs=2").returncode == 0
+    done = call(TRAIN, "resume=run", "trainer.max_epochs=1")
+    assert done.returncode == 2
+    assert done.stderr.endswith("run has trained 2 epochs\n")
+
+
+def test_a_moved_run_goes_on_with_its_own_best_checkpoint(
+    call: Command, ended: Path, tmp_path: Path
+) -> None:
+    moved = ended.rename(tmp_path / "moved")
+    done = call(TRAIN, "resume=moved", "trainer.max_epochs=2", "optimizer.lr=0.01")
+    assert done.returncode == 0, done.stderr
+    state = read_checkpoint(moved / "checkpoints" / "last.ckpt")["callbacks"]
+    [best] = [value for key, value in state.items() if key.startswith("BestCheckpoint")]
+    assert best["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
+    assert not ended.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [["summary.json"], ["summary.json", "figures"], ["figures"]])
+def test_a_run_killed_at_its_end_is_completed_by_the_same_command(
+    command: Command, ended: Path, lost: list[str]
+) -> None:
+    summary = json.loads((ended / "summary.json").read_text())
+    for name in lost:
+        path = ended / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = command(TRAIN, *ONE, "reg=l1", "resume=auto")
+    assert done.returncode == 0, done.stderr
+    again = json.loads((ended / "summary.json").read_text())
+    for name in ("status", "objective", "test", "metrics", "best", "tau", "iterations", "epochs"):
+        assert again[name] == summary[name], name
+    assert (ended / "figures" / "tau.png").is_file()
+    assert (ended / "figures" / "curves.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", ["trainer.max_steps=30", "trainer.max_steps=9"])
+@pytest.mark.parametrize("engine", ["auto", "lightning"])
+def test_a_run_that_ended_within_an_epoch_goes_on_without_losing_an_iteration(
+    call: Command, tmp_path: Path, cut: str, engine: str
+) -> None:
+    settings = [*SMALL, "scheme=fractional", "trainer.max_epochs=3"]
+    done = call(TRAIN, *settings, f"+{cut}", f"engine={engine}", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["iterations"] == int(cut.partition("=")[2])
+    assert summary["tested_checkpoint"] == (
+        "checkpoints/best.ckpt" if summary["iterations"] > 18 else "checkpoints/end.ckpt"
+    )
+    assert 0 < summary["objective"] < 1
+    done = call(TRAIN, "resume=run", "~trainer.max_steps")
+    assert done.returncode == 0, done.stderr
+    assert call(TRAIN, *settings, "hydra.run.dir=whole").returncode == 0
+    assert_same_end(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_checkpoint_of_within_an_epoch_is_refused(call: Command, tmp_path: Path) -> None:
+    assert call(TRAIN, *ONE, "+trainer.max_steps=9").returncode == 0
+    done = call(TRAIN, "resume=run/checkpoints/end.ckpt", "~trainer.max_steps")
+    assert done.returncode == 2
+    assert "was saved within an epoch; last.ckpt beside it" in done.stderr
+
+
+@pytest.mark.parametrize("name", [".lock", "train.log"])
+def test_no_link_is_followed(call: Command, ended: Path, tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (ended / name).unlink(missing_ok=True)
+    (ended / name).symlink_to(precious)
+    done = call(TRAIN, "resume=run", "trainer.max_epochs=2")
+    assert done.returncode == 2
+    assert "is a symbolic link, and a run follows none" in done.stderr
+    assert precious.read_text() == "mine"
+
+
+def test_a_summary_that_cannot_be_read_is_named(call: Command, ended: Path) -> None:
+    (ended / "summary.json").write_text('{"settings": ')
+    done = call(TRAIN, *ONE, "reg=l1", "resume=auto")
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"error: {ended / 'summary.json'}: cannot be read: ")
 
 
 @pytest.fixture(scope="module")
@@ -237,17 +285,17 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("change", "said"),
     [
         ("reg.l1.weight=0.02", "reg.l1.weight (0.01 there, 0.02 here)"),
-        ("reg.mine._target_=mine.Penalty", "reg.mine._target_ (None there"),
+        ("reg.mine._target_=mine.Penalty", "reg.mine._target_ (none there"),
         ("model.width=13", "model.width (12 there, 13 here)"),
         ("model.scheme._target_=mine.Scheme", "model.scheme._target_ (tvl_lightning"),
-        ("model.tau.initial=[1]", "model.tau.initial (None there, [1] here)"),
+        ("model.tau.initial=[1]", "model.tau.initial (none there, [1] here)"),
         ("data._target_=mine.Data", "data._target_ (tvl_lightning.data.MNIST5k there"),
         ("data.batch_size=100", "data.batch_size (200 there, 100 here)"),
         ("data.seed=1", "data.seed (0 there, 1 here)"),
         ("seed=1", "seed (0 there, 1 here)"),
         ("optimizer.lr=0.5", "optimizer.lr (0.01 there, 0.5 here)"),
-        ("trainer.precision=64", "trainer.precision (None there, 64 here)"),
-        ("trainer.gradient_clip_val=0.1", "trainer.gradient_clip_val (None there, 0.1 here)"),
+        ("trainer.precision=64", "trainer.precision (none there, 64 here)"),
+        ("trainer.gradient_clip_val=0.1", "trainer.gradient_clip_val (none there, 0.1 here)"),
     ],
 )
 def test_a_stopped_run_does_not_go_on_with_other_settings(
@@ -259,7 +307,7 @@ def test_a_stopped_run_does_not_go_on_with_other_settings(
     other: Any = OmegaConf.to_container(OmegaConf.merge(own, OmegaConf.from_dotlist([change])))
     with pytest.raises(InputError) as refused:
         check_resumable(last, other)
-    assert str(refused.value).startswith(f"resume={last}: is of a run with another ")
+    assert str(refused.value).startswith(f"resume: {last} is of a run with other settings: ")
     assert said in str(refused.value)
 
 
@@ -282,30 +330,6 @@ def test_a_run_does_not_go_on_from_what_does_not_say_how_far_it_came(
     torch.save({**content, **top}, tmp_path / "changed.ckpt")
     with pytest.raises(InputError, match="does not say how far its run came"):
         check_resumable(tmp_path / "changed.ckpt", settings)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (["reg=[l1,horizon]"], "reg.horizon.weight (None there, 0.5 here)"),
-        (["reg=l1", "scheme=heun"], "tvl_lightning.networks.Heun here"),
-    ],
-)
-@pytest.mark.parametrize("auto", [True, False])
-def test_the_command_refuses_it_before_a_result_is_written(
-    call: Command, stopped: Path, change: list[str], said: str, auto: bool
-) -> None:
-    last = stopped / "checkpoints" / "last.ckpt"
-    before = last.read_bytes()
-    resume = "resume=auto" if auto else f"resume={last}"
-    done = call(TRAIN, *SMALL, *change, resume, f"hydra.run.dir={stopped}")
-    [line] = done.stderr.splitlines()
-    assert done.returncode == 2
-    assert line.startswith(f"error: resume={last}: is of a run with another ")
-    assert said in line
-    assert last.read_bytes() == before
-    added = {path.name for path in stopped.iterdir()} - {"checkpoints"}
-    assert added <= {".hydra", ".lock", "train.log"}
 
 
 def test_a_checkpoint_of_version_0_1_is_refused_in_one_line(
@@ -337,10 +361,11 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(call: Command, tmp_path: P
 
 
 def test_a_run_that_did_not_come_to_a_checkpoint_begins_anew(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path) is None
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoints" / "last.ckpt")
+    assert plan(tmp_path, {}, "auto") == Plan()
+    (tmp_path / "tau.npz").touch()
+    assert plan(tmp_path, {}, "auto") == Plan()
+    with pytest.raises(InputError, match="holds a run"):
+        plan(tmp_path, {}, None)
 
 
 def test_a_second_run_in_the_same_folder_waits(tmp_path: Path) -> None:

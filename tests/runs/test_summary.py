@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.loggers import Logger
+from lightning import LightningDataModule
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.conftest import SMALL, quiet_trainer, settings_in
 from tvl_lightning.cli.build import build_parts
@@ -17,15 +18,20 @@ from tvl_lightning.runs import summary as module
 from tvl_lightning.runs.summary import (
     count_parameters,
     describe_run,
-    log_settings,
-    write_json,
+    evaluate_kept,
+    how_it_ended,
 )
-from tvl_lightning.training import BestCheckpoint, LastCheckpoint
+from tvl_lightning.training import BestCheckpoint, LastCheckpoint, MetricsTable
+from tvl_lightning.training.checkpoints import read_checkpoint
 
 
 def trained(folder: Path, *overrides: str, epochs: int = 2) -> Any:
     parts = build_parts(settings_in(folder, *SMALL, *overrides), folder)
-    kept = [BestCheckpoint(folder / "checkpoints"), LastCheckpoint(folder / "checkpoints")]
+    kept = [
+        MetricsTable(folder / "metrics.csv"),
+        BestCheckpoint(folder / "checkpoints"),
+        LastCheckpoint(folder / "checkpoints"),
+    ]
     trainer = quiet_trainer(folder, epochs=epochs)
     trainer.callbacks.extend(kept)  # type: ignore[attr-defined]
     trainer.fit(parts.module, parts.data)
@@ -40,19 +46,23 @@ def test_every_number_that_is_learned_is_counted() -> None:
 
 def test_the_state_at_the_end_is_described(tmp_path: Path) -> None:
     trainer = trained(tmp_path)
-    found = describe_run(trainer, start_iteration=18, seconds=2.0)
+    assert how_it_ended(trainer) == ("finished", None)
+    found = describe_run(trainer, "finished")
     assert json.loads(json.dumps(found)) == found
+    assert (found["status"], found["reason"]) == ("finished", None)
     assert (found["epochs"], found["iterations"]) == (2, 36)
-    assert found["iterations_per_second"] == 9.0  # of this leg
-    assert found["objective"] == max(
-        torch.load(path, weights_only=True)["callbacks"][key]["best_model_score"].item()
-        for path in (tmp_path / "checkpoints").glob("best.ckpt")
-        for key in torch.load(path, weights_only=True)["callbacks"]
-        if key.startswith("BestCheckpoint")
-    )
-    assert found["tested_checkpoint"] == str(tmp_path / "checkpoints" / "best.ckpt")
+    assert found["iterations_per_second"] == pytest.approx(36 / found["seconds"], rel=0.1)
+    best = read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
+    [state] = [
+        value for key, value in best["callbacks"].items() if key.startswith("BestCheckpoint")
+    ]
+    assert found["objective"] == state["best_model_score"].item()
+    assert found["best"] == {"epoch": found["best"]["epoch"], "val/acc": found["objective"]}
+    assert found["tested_checkpoint"] == "checkpoints/best.ckpt"
     assert found["layers"] == [0, 1, 2, 3]
     assert found["tau"] == trainer.lightning_module.tau.tolist()
+    assert found["sum_of_tau"] == sum(found["tau"])
+    assert found["horizon"] == 1.0
     assert found["data"]["dataset"] == "MNIST5k"
     assert found["device"] == "cpu, 1 threads"
     assert found["versions"].keys() == {"python", "torch", "lightning", "tvl_lightning"}
@@ -61,54 +71,52 @@ def test_the_state_at_the_end_is_described(tmp_path: Path) -> None:
 
 
 def test_without_validation_images_the_objective_is_the_last_test_accuracy(tmp_path: Path) -> None:
-    found = describe_run(trained(tmp_path, "data.val_size=0"), 0, 1.0)
-    assert found["objective"] == found["metrics"]["test/acc"]
-    assert found["tested_checkpoint"] == str(tmp_path / "checkpoints" / "last.ckpt")
+    found = describe_run(trained(tmp_path, "data.val_size=0"), "finished")
+    assert found["objective"] == pytest.approx(found["metrics"]["test/acc"])
+    assert found["best"] is None
+    assert found["tested_checkpoint"] == "checkpoints/last.ckpt"
 
 
-def test_a_run_that_keeps_no_checkpoint_tests_none(tmp_path: Path) -> None:
+def test_a_run_that_keeps_no_checkpoint_tests_its_weights(tmp_path: Path) -> None:
     parts = build_parts(settings_in(tmp_path, *SMALL), tmp_path)
     trainer = quiet_trainer(tmp_path)
     trainer.fit(parts.module, parts.data)
-    assert describe_run(trainer, 0, 1.0)["tested_checkpoint"] is None
+    summary = describe_run(trainer, "finished")
+    assert summary["tested_checkpoint"] is None
+    found = evaluate_kept(trainer, {**summary, "objective": None})
+    assert 0 < found["test"]["test/acc"] < 1
+    assert 0 < found["objective"] < 1  # of the validation images
+    assert found["objective"] != found["test"]["test/acc"]
 
 
-class Kept(Logger):
-    name, version = "kept", ""
-
-    def __init__(self) -> None:
-        self.settings: dict[str, Any] = {}
-        self.reached: dict[str, Any] = {}
-
-    def log_metrics(self, *_: Any, **__: Any) -> None:
-        raise AssertionError("a line of the hyperparameters page is no point of a curve")
-
-    def log_hyperparams(self, settings: Any, reached: Any) -> None:  # type: ignore[override]
-        self.settings, self.reached = settings, reached
+def test_a_run_that_diverged_has_the_worst_objective(tmp_path: Path) -> None:
+    trainer = trained(tmp_path, "optimizer.lr=1e30")
+    status, reason = how_it_ended(trainer)
+    assert status == "diverged"
+    assert reason is not None
+    found = describe_run(trainer, status, reason)
+    assert found["objective"] == 0.0
+    assert found["diverged_at"] == 18
 
 
-def test_the_loggers_get_the_settings_that_matter_and_what_they_reached(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, *SMALL, "model=fractional", "reg=[l1,horizon]", "seed=3")
-    logger = Kept()
-    reached = {"objective": 0.5, "test": {"test/acc": 0.25}}
-    log_settings([logger], {"model": "fractional", "reg": ["l1"]}, settings, reached)
-    assert logger.reached == {"hp/objective": 0.5, "hp/test/acc": 0.25}
-    assert logger.settings["seed"] == 3
-    assert logger.settings["model"] == "fractional"
-    assert logger.settings["model/width"] == 12
-    assert logger.settings["scheme/gamma"] == 0.5
-    assert logger.settings["reg/horizon/weight"] == 0.5
-    assert not any("_target_" in name or "_partial_" in name for name in logger.settings)
-    assert None not in logger.settings.values()
+def test_where_nothing_can_be_tested_nothing_is(tmp_path: Path) -> None:
+    class WithoutTest(LightningDataModule):
+        def __init__(self, data: LightningDataModule) -> None:
+            super().__init__()
+            self.data = data
 
+        def setup(self, stage: str) -> None:
+            self.data.setup("fit")
 
-def test_a_summary_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "summary.json"
-    write_json(path, {"τ": [1, 2]})
-    with pytest.raises(TypeError):
-        write_json(path, {"τ": object()})
-    assert json.loads(path.read_text()) == {"τ": [1, 2]}
-    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+        def train_dataloader(self) -> Any:
+            images = torch.rand(20, 1, 28, 28)
+            return DataLoader(TensorDataset(images, torch.arange(20) % 10), batch_size=10)
+
+    parts = build_parts(settings_in(tmp_path, *SMALL, "engine=lightning"), tmp_path)
+    trainer = quiet_trainer(tmp_path)
+    trainer.fit(parts.module, WithoutTest(parts.data))
+    found = evaluate_kept(trainer, describe_run(trainer, "finished"))
+    assert found["test"] is None
 
 
 def test_the_commit_is_that_of_the_package_and_says_where_it_was_changed(

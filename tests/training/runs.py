@@ -178,11 +178,11 @@ def fit(
 
 
 def read_record(folder: Path) -> dict[str, np.ndarray]:
-    """`tau.npz` of a folder, empty where there is none."""
+    """The iterations in `tau.npz` of a folder, without the row before them; empty if not there."""
     if not (folder / "tau.npz").is_file():
         return {}
     with np.load(folder / "tau.npz") as file:
-        return dict(file)
+        return {name: values[file["iteration"] > 0] for name, values in file.items()}
 
 
 def assert_same(one: Run, other: Run) -> None:

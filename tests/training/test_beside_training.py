@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveragi
 from lightning.pytorch.plugins import MixedPrecision
 
 from tests.training.runs import ITERATIONS, LIGHTNING, Blobs, Both, Fit
-from tvl_lightning.training import IterationBar
 from tvl_lightning.training.counting import align_counts, count_iterations
 
 
@@ -68,21 +67,6 @@ def test_steps_with_scaled_gradients_are_recorded_once_and_skipped_ones_are_not(
     assert (np.diff(tau, axis=0) != 0).any(1).all()
     assert (len(iterations) == 36) == (scale == 2.0**10)
     assert len(iterations) > 20
-
-
-@pytest.mark.parametrize("rate", [1, 4, 20])
-def test_the_bar_counts_iterations_in_both_loops(both: Both, rate: int) -> None:
-    bars: list[IterationBar] = []
-
-    def callbacks() -> list[IterationBar]:
-        bars.append(IterationBar(refresh_rate=rate))
-        return [bars[-1]]
-
-    both(callbacks, chunk=7, enable_progress_bar=True, epochs=2)
-    for bar in bars:
-        assert bar.total_train_batches == ITERATIONS
-        assert bar.train_progress_bar.total == ITERATIONS
-        assert bar.train_progress_bar.n == ITERATIONS
 
 
 def test_replayed_iterations_are_counted_where_lightning_counts(fit: Fit) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: what was trained comes back, and a stranger's file is data, whatever it claims."""
 
 import copy
+import errno
 import io
 import os
 import pickle
@@ -737,3 +738,23 @@ def test_a_checkpoint_does_not_pass_through_the_temporary_folder(
     path = saved(described(SETTINGS), tmp_path / "checkpoints" / "last.ckpt")
     assert load_classifier(path).network.layers == [0, 1, 2, 3]
     assert not temporary.exists() or list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_leaves_the_checkpoint_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(3)}, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: Full())
+        with pytest.raises(OSError, match="No space left") as full:
+            AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(9999)}, path)
+    assert full.value.filename == str(path)
+    assert torch.load(path, weights_only=True)["weights"].shape == (3,)
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]

@@ -37,9 +37,10 @@ from tvl_lightning.training import (
     AtomicCheckpointIO,
     BestCheckpoint,
     ChunkedClassifier,
-    IterationBar,
+    EpochAverage,
     LastCheckpoint,
     MetricsTable,
+    RunProgress,
     TauProjection,
     TauRecorder,
 )
@@ -166,9 +167,10 @@ def test_what_the_command_sets_goes_in_chunks(tmp_path: Path) -> None:
     ours = [
         AdaptivePruning(),
         BestCheckpoint(tmp_path),
-        IterationBar(),
+        EpochAverage(),
         LastCheckpoint(tmp_path),
         MetricsTable(tmp_path / "metrics.csv"),
+        RunProgress(),
         TauProjection(),
         TauRecorder(tmp_path / "tau.npz"),
     ]
@@ -264,7 +266,7 @@ def test_checkpoints_are_saved_at_the_same_iterations(both: Both, tmp_path: Path
         partial(lightnings.EarlyStopping, "train/loss", min_delta=10.0, patience=1),
         lightnings.ModelSummary,
         partial(lightnings.TQDMProgressBar, refresh_rate=5),
-        partial(IterationBar, refresh_rate=5),
+        RunProgress,
     ],
     ids=["stop at val", "stop at train", "summary", "bar", "our bar"],
 )

@@ -1,19 +1,25 @@
-"""Layers leave in two real processes: the same ones, in the same iteration."""
+"""Two real processes train as one does, and layers leave in both in the same iteration."""
 
 import os
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning import Callback
+from torch import Tensor
 
 from tests.conftest import REPOSITORY
-from tests.training.runs import Blobs, conv, with_small_taus
-from tvl_lightning.training import TimeVariableClassifier
+from tests.training.runs import ITERATIONS, MOMENTUM, Blobs, conv, fit, with_small_taus
+from tvl_lightning.constraints import Positive
+from tvl_lightning.data import Dataset, Samples
+from tvl_lightning.penalties import L1, Horizon
+from tvl_lightning.training import TauProjection, TimeVariableClassifier
 
 # what each process runs: FOLDER NETWORK EPOCHS [CHECKPOINT]
 SCRIPT = """
@@ -74,10 +80,80 @@ EPOCH = 9  # 177 inputs in batches of 10, shared by two
 Kept = list[tuple[int, list[int], dict[str, torch.Tensor]]]
 
 
-def train(folder: Path, *arguments: str) -> str:
+# FOLDER OPTIMIZER BATCH_SIZE DEVICES
+WHOLE_RUN = """
+import sys
+from pathlib import Path
+
+from tests.training.test_ddp import whole_run
+
+folder, optimizer, batch_size, devices = sys.argv[1:]
+whole_run(Path(folder), optimizer, int(batch_size), int(devices))
+"""
+
+
+class Shared(Blobs):
+    """176 train, so that two share every batch of 10; 21 validate and 39 test, which is odd."""
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__(batch_size, val_size=21 / 197)
+
+    def load(self) -> Dataset:
+        data = super().load()
+        return data._replace(test=Samples(*(part[:39] for part in data.test)))
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": MOMENTUM,
+    "adam": partial(torch.optim.Adam, lr=0.01),
+}
+
+
+def whole_run(folder: Path, optimizer: str, batch_size: int, devices: int) -> None:
+    """Train with penalties and projection, test, and keep what came out of each process."""
+    trained: list[Tensor] = []
+    evaluated: list[Tensor] = []
+
+    class Seen(Callback):
+        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, i: int) -> None:
+            trained.append(batch[1])
+
+        def on_test_batch_start(self, trainer: Any, module: Any, batch: Any, *_: Any) -> None:
+            evaluated.append(batch[1])
+
+    run = fit(
+        folder,
+        TauProjection(Positive(0.05)),
+        Seen(),
+        network=with_small_taus,
+        penalties={"horizon": Horizon(weight=0.1, horizon=2.0), "l1": L1(weight=0.05)},
+        optimizer=OPTIMIZERS[optimizer],
+        epochs=3,
+        data=Shared(batch_size),
+        num_sanity_val_steps=-1,
+        strategy="ddp" if devices > 1 else "auto",
+        devices=devices,
+    )
+    weights = run.module.state_dict()
+    metrics = {name: float(value) for name, value in run.trainer.callback_metrics.items()}
+    [tested] = run.trainer.test(run.module, Shared(batch_size), verbose=False)
+    kept = {
+        "trained": trained,
+        "evaluated": torch.cat(evaluated),
+        "tau": torch.from_numpy(run.record["tau"]),
+        "loss": torch.from_numpy(run.record["loss"]),
+        "points": run.points.points,
+        "metrics": metrics,
+        "tested": tested,
+        "weights": {name: w for name, w in weights.items() if isinstance(w, Tensor)},
+    }
+    torch.save(kept, folder / f"rank{run.trainer.global_rank}.pt")
+
+
+def train(folder: Path, *arguments: str, text: str = SCRIPT) -> str:
     """Run the script in two processes; what they wrote to stderr."""
     script = folder / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(text)
     done = subprocess.run(
         [sys.executable, script, folder / "run", *arguments],
         cwd=folder,
@@ -156,3 +232,53 @@ def test_layers_leave_in_both_processes_at_once(
     assert [step for step, *_ in resumed] == list(range(2 * EPOCH + 1, 4 * EPOCH + 1))
     assert all(layers == left for _, layers, _ in resumed)
     assert_moved(kept[-1][2], resumed[-1][2])
+
+
+@pytest.fixture(scope="module", params=OPTIMIZERS)
+def runs(request: Any, tmp_path_factory: Any) -> list[dict[str, Any]]:
+    """What one process kept, and each of two with batches of half the size."""
+    folder = tmp_path_factory.mktemp("whole")
+    whole_run(folder / "one", request.param, 10, devices=1)
+    train(folder, request.param, "5", "2", text=WHOLE_RUN)
+    paths = [folder / path for path in ("one/rank0.pt", "run/rank0.pt", "run/rank1.pt")]
+    return [torch.load(path, weights_only=True) for path in paths]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_batches_twice_as_large(runs: Any) -> None:
+    one, first, second = runs
+    assert len(one["trained"]) == len(first["trained"]) == 3 * ITERATIONS
+    for whole, half, other in zip(one["trained"], first["trained"], second["trained"], strict=True):
+        assert torch.equal(whole[::2], half)
+        assert torch.equal(whole[1::2], other)
+
+    assert torch.equal(first["tau"], second["tau"])
+    assert (one["tau"] == 0.05).any(), "nothing was projected"
+    torch.testing.assert_close(first["tau"], one["tau"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(first["loss"], one["loss"], rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert first["weights"].keys() == one["weights"].keys()
+    for name, weight in one["weights"].items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        torch.testing.assert_close(first["weights"][name], weight, rtol=1e-5, atol=1e-6)
+
+    mine, whole = (
+        {(step, name): value for step, name, value in run["points"] if "iteration/" not in name}
+        for run in (first, one)
+    )
+    assert {"train/loss", "train/acc", "val/task_loss", "val/acc", "penalty/l1"} <= {
+        name for _, name in whole
+    }
+    assert mine == pytest.approx(whole, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_each_image_once(runs: Any) -> None:
+    one, first, second = runs
+    assert len(one["evaluated"]) == 39
+    assert torch.equal(first["evaluated"], one["evaluated"][::2])
+    assert torch.equal(second["evaluated"], one["evaluated"][1::2])
+    assert one["tested"]["test/acc"] * 39 == pytest.approx(round(one["tested"]["test/acc"] * 39))
+    assert one["metrics"]["val/acc"] * 21 == pytest.approx(round(one["metrics"]["val/acc"] * 21))
+    for run in (first, second):
+        assert run["tested"] == pytest.approx(one["tested"], rel=1e-5)
+        assert run["metrics"] == pytest.approx(one["metrics"], rel=1e-5, abs=1e-6)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tests.conftest import quiet_trainer
 from tests.networks import literal
+from tests.training.runs import read_record
 from tvl_lightning.constraints import Positive, ScaledSimplex
 from tvl_lightning.data import MNIST5k
 from tvl_lightning.networks import (
@@ -239,8 +240,7 @@ def test_a_training_is_the_literal_training(
         tmp_path, *projections, TauRecorder(tmp_path / "tau.npz"), precision=precision
     )
     trainer.fit(classifier, data)
-    with np.load(tmp_path / "tau.npz") as file:
-        record = dict(file)
+    record = read_record(tmp_path)
 
     data.trainer = None
     order = data.train_dataloader().sampler.order().split(BATCH)

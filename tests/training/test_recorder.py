@@ -16,7 +16,10 @@ from tests.training.runs import (
     SLOW_SGD,
     Blobs,
     Fit,
+    Points,
+    Run,
     assert_same_record,
+    conv,
     fit,
     fractional,
     quiet_trainer,
@@ -25,6 +28,7 @@ from tests.training.runs import (
 )
 from tvl_lightning.constraints import Positive
 from tvl_lightning.limits import InputError
+from tvl_lightning.networks import convolutional
 from tvl_lightning.penalties import L1
 from tvl_lightning.training import (
     AdaptivePruning,
@@ -106,24 +110,22 @@ def test_tau_of_a_removed_layer_ends_with_the_one_that_led_to_its_removal(
 
 
 @in_both_loops
-@pytest.mark.parametrize("interval", [2, 6, 18])
-def test_the_last_tau_of_a_removed_layer_is_logged(fit: Fit, loop: str, interval: int) -> None:
-    run = fit(AdaptivePruning(interval=interval), loop=loop, **PRUNED)
-    at = [s for s in (5, 10, 15) if s <= interval]
+@pytest.mark.parametrize("interval", [3, 13, 17, 30])
+def test_the_iterations_beside_a_removal_are_logged(fit: Fit, loop: str, interval: int) -> None:
+    run = fit(AdaptivePruning(interval=interval), loop=loop, **{**PRUNED, "epochs": 2})
     for layer in (1, 3):
         points = run.points.of(f"tau/{layer:02d}")
-        assert list(points) == [*at, interval]
+        assert max(points) == interval
         assert points[interval] == run.record["tau"][interval - 1, layer]
-    assert list(run.points.of("tau/00")) == [5, 10, 15]
-    assert list(run.points.of("iteration/loss")) == [5, 10, 15]
+    left = run.points.of("Time steps/hidden layers")
+    assert [left[interval], left[interval + 1]] == [5, 3]
+    assert left.keys() == run.points.of("tau/00").keys()
+    assert_each_is_logged_once(run)
 
 
-@in_both_loops
-def test_a_removal_where_all_is_logged_is_logged_once(fit: Fit, loop: str) -> None:
-    run = fit(AdaptivePruning(interval=5), loop=loop, chunk=5, **PRUNED)
-    assert [p for p in run.points.points if p[1] == "tau/01"] == [
-        (5, "tau/01", run.record["tau"][4, 1])
-    ]
+def test_a_removal_at_the_end_of_a_run_is_logged(fit: Fit) -> None:
+    run = fit(AdaptivePruning(interval=34), max_steps=34, **{**PRUNED, "epochs": 2})
+    assert max(run.points.of("tau/01")) == 34
 
 
 def test_callbacks_in_any_order_record_the_same(tmp_path: Path) -> None:
@@ -153,7 +155,98 @@ def test_callbacks_in_any_order_record_the_same(tmp_path: Path) -> None:
             assert torch.equal(weights, other[2])
 
 
+# Loggers
+
+
+def assert_each_is_logged_once(run: Run) -> None:
+    at = [(step, name) for step, name, _ in run.points.points]
+    assert len(set(at)) == len(at)
+
+
+@in_both_loops
+def test_first_iterations_are_logged_evenly_in_their_logarithm(fit: Fit, loop: str) -> None:
+    run = fit(loop=loop, epochs=40, chunk=7)
+    steps: list[Any] = sorted(run.points.of("Time steps/sum of tau"))
+    assert steps[:8] == list(range(8))
+    assert set(range(0, 721, 5)) <= set(steps)
+    beside = [step for step in steps if step % 5]
+    assert max(beside) > 300
+    for decade in ((10, 100), (70, 700)):
+        assert 10 <= sum(decade[0] <= step < decade[1] for step in beside) <= 20
+    assert_each_is_logged_once(run)
+
+
+@in_both_loops
+def test_what_is_logged_is_what_is_recorded(fit: Fit, loop: str) -> None:
+    run = fit(loop=loop, network=conv, penalties={"l1": L1(0.1)})
+    for step in (1, 10, 35):
+        row, tau = step - 1, run.record["tau"][step - 1]
+        for layer, value in enumerate(tau):
+            assert run.points.of(f"tau/{layer:02d}")[step] == value
+        for name in ("loss", "task_loss"):
+            assert run.points.of(f"iteration/{name}")[step] == run.record[name][row]
+        assert run.points.of("Time steps/sum of tau")[step] == pytest.approx(tau.sum())
+
+
+def test_the_least_share_is_what_pruning_looks_at(fit: Fit) -> None:
+    def shares(tau: np.ndarray) -> list[float]:
+        stages = [np.abs(tau[:3]), np.abs(tau[3:])]
+        return [float(s) for stage in stages for s in (stage / stage.sum())[1:]]  # but the lift's
+
+    run = fit(network=conv)
+    assert run.layers == list(range(6))
+    points = run.points.of("Time steps/least share")
+    for step in (1, 10, 35):
+        assert points[step] == pytest.approx(min(shares(run.record["tau"][step - 1])), rel=1e-5)
+    least = min(points.values())
+    for factor, removes in ((0.99, False), (1.01, True)):
+        pruned = fit(AdaptivePruning(epsilon=factor * least, interval=1), network=conv)
+        assert (len(pruned.layers) < 6) == removes
+
+
+def test_a_network_of_lifts_has_no_least_share(fit: Fit) -> None:
+    run = fit(network=partial(convolutional, (1, 6, 6), 4, (3, 4), 0))
+    assert not run.points.of("Time steps/least share")
+    assert run.points.of("Time steps/hidden layers")[5] == 2
+
+
+class Saved(Points):
+    """Counts what it has when it is told to save."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved = 0
+
+    def save(self) -> None:
+        self.saved = len(self.points)
+
+
+def test_loggers_save_before_a_checkpoint_does(fit: Fit, tmp_path: Path) -> None:
+    class Look(Callback):
+        def on_save_checkpoint(self, trainer: Trainer, *args: Any) -> None:
+            [logger] = trainer.loggers
+            assert isinstance(logger, Saved)
+            seen.append((logger.saved, len(logger.points)))
+
+    seen: list[tuple[int, int]] = []
+    callbacks = [LastCheckpoint(tmp_path), TauRecorder(tmp_path / "tau.npz"), Look()]
+    fit(*callbacks, recorder=False, logger=Saved(), enable_checkpointing=True)
+    assert seen
+    assert all(saved == there > 0 for saved, there in seen)
+
+
 # Files and checkpoints
+
+
+def test_the_first_row_is_before_training(fit: Fit, tmp_path: Path) -> None:
+    run = fit(network=partial(fractional, learn_gamma=True, gamma=0.4))
+    with np.load(tmp_path / "run" / "tau.npz") as file:
+        iteration, tau, gamma, loss = (file[n] for n in ("iteration", "tau", "gamma", "loss"))
+    assert iteration.tolist() == list(range(37))
+    np.testing.assert_array_equal(tau[0], fit(epochs=0, network=fractional).module.tau.detach())
+    assert gamma[0] == pytest.approx(0.4)
+    assert np.isnan(loss[0])
+    np.testing.assert_array_equal(tau[1:], run.record["tau"])
 
 
 @in_both_loops
@@ -164,7 +257,7 @@ def test_a_learned_gamma_is_recorded(fit: Fit, loop: str) -> None:
     assert gamma[0] == pytest.approx(0.4, abs=0.05)
     assert (np.diff(gamma) != 0).any()
     assert gamma[-1] == run.module.network.observables()["gamma"].item()
-    assert list(run.points.of("iteration/gamma")) == [5, 10, 15, 20, 25, 30, 35]
+    assert run.points.of("Time steps/gamma").keys() == run.points.of("tau/00").keys()
 
 
 @in_both_loops
@@ -224,6 +317,26 @@ def test_records_beyond_one_block_are_kept_in_order(
     assert sorted(expected.points.points) == sorted(run.points.points)
 
 
+def test_the_file_is_written_when_that_takes_little_of_the_time_and_at_the_end(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written, savez = [0.0], [], np.savez
+
+    class Epoch(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+            now[0] += 30.0
+
+    def save(file: Any, **arrays: Any) -> None:
+        written.append(len(arrays["iteration"]) // ITERATIONS)
+        now[0] += 1.0
+        savez(file, **arrays)
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(np, "savez", save)
+    fit(Epoch(), epochs=10)
+    assert written == [1, 5, 9, 10]
+
+
 def test_the_file_stays_as_it_was_where_writing_fails(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +393,16 @@ def test_whatever_a_module_observes_is_recorded(fit: Fit) -> None:
     assert run.record["norm"].shape == (36,)
     norm = run.module.network.decoder.weight.detach().norm().item()  # type: ignore[operator]
     assert run.record["norm"][-1] == pytest.approx(norm)
+
+
+def test_a_run_that_goes_on_observes_more_or_less(fit: Fit) -> None:
+    less = fit(epochs=1)
+    more = fit(epochs=2, resume=less.last_checkpoint, module_class=Norms)
+    assert np.isnan(more.record["norm"]).tolist() == [True] * 18 + [False] * 18
+    less = fit(epochs=3, resume=more.last_checkpoint)
+    assert np.isnan(less.record["norm"]).tolist() == [True] * 18 + [False] * 18 + [True] * 18
+    assert np.isfinite(less.record["loss"]).all()
+    assert less.record["iteration"].tolist() == list(range(1, 55))
 
 
 @pytest.mark.parametrize("interval", [0, -1, 1.5, "5"])

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,16 +10,18 @@ from hydra.utils import get_class, instantiate
 from lightning import LightningDataModule, Trainer
 
 from tvl_lightning.cli.engine import LIGHTNING, Choice, choose_engine
-from tvl_lightning.data import Sizes
+from tvl_lightning.cli.hints import blaming
+from tvl_lightning.cli.learning import check_learning, learning
+from tvl_lightning.cli.watching import callbacks_of, check_monitors, loggers_of
+from tvl_lightning.data import Sizes, TensorData
 from tvl_lightning.limits import InputError
 from tvl_lightning.training import (
     AtomicCheckpointIO,
     ChunkedClassifier,
+    OwnSignals,
     TauProjection,
     TimeVariableClassifier,
-    read_checkpoint,
 )
-from tvl_lightning.training.checkpoints import built
 
 log = logging.getLogger(__name__)
 
@@ -45,49 +47,60 @@ def build_parts(settings: dict[str, Any], folder: Path) -> Parts:
     """
     data = instantiate(settings["data"], _convert_="all")
     fill_sizes(settings["model"], data)
-    _check_fit(settings["model"], data)
+    check_fit(settings["model"], data)
+    if settings["trainer"].get("overfit_batches") and isinstance(data, TensorData):
+        raise InputError(
+            "trainer.overfit_batches: needs a DataLoader, and these data have none; debug=overfit "
+            "does the same for them"
+        )
     network = instantiate(settings["model"], _convert_="all")
-    optimizer = instantiate(settings["optimizer"], _convert_="all")
-    scheduler = instantiate(settings["scheduler"], _convert_="all")
-    try:
-        optimizer(network.parameters())
-    except (TypeError, ValueError) as error:
-        raise InputError(f"optimizer: {error}") from error
+    learns = learning(settings)
+    check_learning(learns, network, settings["trainer"].get("max_epochs"))
+    penalties = instantiate(settings.get("reg") or {}, _convert_="all")
 
-    projection, pruning = settings["projection"], settings["pruning"]
+    projection, pruning = settings.get("projection"), settings.get("pruning")
     actors = [TauProjection(instantiate(projection))] if projection else []
     actors += [instantiate(pruning)] if pruning else []
+    callbacks = callbacks_of(settings)
+    validates = settings["trainer"].get("limit_val_batches") != 0
+    check_monitors(callbacks, learns.scheduler, data, penalties, validates)
     arguments = {
         **instantiate({k: v for k, v in settings["trainer"].items() if k != "_target_"}),
         "default_root_dir": str(folder),
-        "callbacks": [*actors, *filter(None, instantiate(settings["callbacks"] or {}).values())],
-        "logger": list(instantiate(settings["logger"] or {}).values()),
+        "callbacks": [OwnSignals(), *actors, *callbacks],
+        "logger": loggers_of(settings),
         "plugins": [AtomicCheckpointIO()],
     }
     target = settings["trainer"]["_target_"]
     engine = choose_engine(
-        settings["engine"]["name"], {**arguments, "_target_": target}, data, optimizer, scheduler
+        settings["engine"]["name"],
+        {**arguments, "_target_": target},
+        data,
+        learns.optimizer,
+        learns.scheduler,
     )
     own = {} if engine.name == LIGHTNING else {"engine": engine.name}
     module = (ChunkedClassifier if own else TimeVariableClassifier)(
         network,
-        instantiate(settings["reg"] or {}, _convert_="all"),
-        optimizer,
-        scheduler,
-        settings["seed"],
+        penalties,
+        **learns._asdict(),
+        seed=settings["seed"],
         config=described(settings),
         **({**own, "chunk": settings["engine"]["chunk"]} if own else {}),
     )
-    loop = "Lightning's loop" if engine.name == LIGHTNING else f"engine {engine.name}, in chunks"
-    log.info("%s: %s", loop, engine.reason)
-    return Parts(data, module, get_class(target)(**arguments), engine)
+    kind = get_class(target)
+    with blaming("trainer", kind):
+        trainer = kind(**arguments)
+    for actor in actors:  # it refuses now, rather than when something is written
+        actor.setup(trainer, module, "fit")
+    return Parts(data, module, trainer, engine)
 
 
 def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     """How network, penalties and data are built, and all other settings, for the checkpoint."""
     return {
         "network": settings["model"],
-        "penalties": settings["reg"] or {},
+        "penalties": settings.get("reg") or {},
         "data": settings["data"],
         "settings": settings,
     }
@@ -114,34 +127,7 @@ def fill_sizes(model: dict[str, Any], data: Any) -> None:
     log.info("in the training data: %s", ", ".join(f"{name} {found[name]}" for name in missing))
 
 
-def checkpoint_data(
-    path: str, other: Mapping[str, Any] | None, root: str | None, trust: Sequence[str]
-) -> LightningDataModule:
-    """The data to evaluate a checkpoint on.
-
-    Args:
-        path: the checkpoint.
-        other: the configuration of other data than those it was trained on, or None.
-        root: the folder of their files, where it is another one.
-        trust: packages of your own whose data the checkpoint may name.
-
-    Raises:
-        InputError: for a checkpoint that does not name its data, or other data that do not fit it.
-    """
-    settings = read_checkpoint(path)["hyper_parameters"]
-    config = other or settings.get("data")
-    if config is None:
-        raise InputError("data: the checkpoint does not name its data; say data=NAME")
-    if root is not None:
-        config = {**config, "root": root}
-    data = instantiate(config, _convert_="all") if other else built(config, trust, path)
-    if not isinstance(data, LightningDataModule):
-        raise InputError(f"checkpoint {path}: its data are no LightningDataModule")
-    _check_fit(settings.get("network") or {}, data)
-    return data
-
-
-def _check_fit(model: Mapping[str, Any], data: Any) -> None:
+def check_fit(model: Mapping[str, Any], data: Any) -> None:
     """Refuse data whose samples do not enter the network, or whose labels do not leave it."""
     sizes = getattr(type(data), "sizes", None)
     in_shape, classes = model.get("in_shape"), model.get("classes")

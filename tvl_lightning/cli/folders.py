@@ -1,6 +1,7 @@
 """Run folders, and the resolvers that name them in the configuration."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -17,11 +18,17 @@ def unique_folder(wanted: str) -> str:
             number += 1
 
 
-def run_folder(resume: str | None, wanted: str) -> str:
-    """The folder of a run: that of `resume` where it is a run's last checkpoint, else a new one."""
-    if resume and resume != "auto":
-        run = Path(resume).parent.parent
-        if Path(resume).name == "last.ckpt" and (run / ".hydra").is_dir():
+def run_folder(resume: Any, wanted: str) -> str:
+    """The folder of a run: that which `resume` goes on with, or a new one.
+
+    Args:
+        resume: a run folder, the last checkpoint in one, another checkpoint, `auto` or None.
+        wanted: the new folder.
+    """
+    if isinstance(resume, str) and resume not in ("", "auto"):
+        path = Path(resume)
+        run = path.parent.parent if path.name == "last.ckpt" else path
+        if run.is_dir() and ((run / ".hydra").is_dir() or run == path):
             return str(run)
     return unique_folder(wanted)
 

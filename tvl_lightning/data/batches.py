@@ -14,6 +14,10 @@ class Shuffle:
     So a resumed run sees the order that it would have seen. Lightning calls `set_epoch` of a
     loader's `sampler` at the start of each epoch.
 
+    Several processes take turns at the samples, so their batches of B/`world_size` make up, in each
+    iteration, the batch of B that one process would take; the last few samples of an order, fewer
+    than processes, are left out.
+
     Args:
         n: number of samples.
         seed: the seed of all epochs.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torchvision
+from filelock import FileLock
 
 from tvl_lightning.data.idx import IdxFile, read_idx
 from tvl_lightning.data.samples import Dataset, Samples, Sizes
@@ -56,11 +57,10 @@ class MNIST(TensorData):
                 and the download fails.
         """
         name = self.downloader.__name__
-        places = [self.root / name / "raw", self.root, *self.installed]
-        folder = next((place for place in places if self._complete(place)), None)
+        folder = self.found()
         if folder is None:
-            self._download(places)
-            folder = places[0]
+            self._download()
+            folder = self._places()[0]
         train_images, train_labels, test_images, test_labels = (
             read_idx(_path(folder, file), known, name) for file, known in self.files.items()
         )
@@ -70,14 +70,26 @@ class MNIST(TensorData):
             str(folder),
         )
 
+    def found(self) -> Path | None:
+        """The folder that has all files, None where they would have to be downloaded."""
+        return next((place for place in self._places() if self._complete(place)), None)
+
+    def _places(self) -> list[Path]:
+        return [self.root / self.downloader.__name__ / "raw", self.root, *self.installed]
+
     def _complete(self, folder: Path) -> bool:
         return all(_path(folder, file).is_file() for file in self.files)
 
-    def _download(self, places: list[Path]) -> None:
+    def _download(self) -> None:
+        """Into the first place, unless another process did so in the meantime."""
+        places = self._places()
         default_timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torchvision sets none
         try:
-            self.downloader(str(self.root), download=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f".{self.downloader.__name__}.lock"):
+                if not self._complete(places[0]):
+                    self.downloader(str(self.root), download=True)
         except (OSError, RuntimeError, HTTPException) as error:
             looked = ", ".join(str(place) for place in places)
             raise InputError(

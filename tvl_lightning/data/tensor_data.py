@@ -34,7 +34,8 @@ class TensorData(LightningDataModule):
                 return Dataset(Samples(x, y), Samples(x_test, y_test), source="moons.csv")
 
     Args:
-        batch_size: samples in a training batch, at most as many as there are.
+        batch_size: samples in a training batch, at most as many as there are. Of several processes
+            each takes batches of this size.
         val_size: fraction of the training samples kept for validation. With 0 all of them train,
             as in the paper, and the test set is evaluated after every epoch.
         seed: of the order in which samples are drawn.
@@ -91,10 +92,19 @@ class TensorData(LightningDataModule):
                 f"data.val_size={self.val_size}: must keep some of the {n} samples to validate and "
                 "some to train, or be 0"
             )
-        if self.batch_size > n - held_out:
+        _, processes = self._place
+        share = (n - held_out) // processes
+        if self.batch_size > share:
+            among = f" for each of {processes} processes" if processes > 1 else ""
             raise InputError(
-                f"data.batch_size={self.batch_size}: must be at most {n - held_out}, "
-                f"the training samples of {name}"
+                f"data.batch_size={self.batch_size}: must be at most {share}, "
+                f"the training samples of {name}{among}"
+            )
+        fewest = min(count for count in (held_out, len(data.test.labels)) if count)
+        if fewest < processes:
+            raise InputError(
+                f"trainer.devices: {processes} processes cannot share {fewest} samples of {name} "
+                "to evaluate on; use fewer"
             )
         order = torch.randperm(n, generator=torch.Generator().manual_seed(_SPLIT_SEED))
         self.train = to_device(_select(data.train, order[held_out:]), device)
@@ -122,23 +132,37 @@ class TensorData(LightningDataModule):
 
         They come in chunks where the module that trains takes them so.
         """
-        rank, world_size, module = 0, 1, None
-        if self.trainer:
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
-            module = self.trainer.lightning_module
+        rank, processes = self._place
+        module = self.trainer.lightning_module if self.trainer else None
         chunk = module.chunk if isinstance(module, TakesChunks) else None
         inputs, labels = self.train
         self.batch_size = min(self.batch_size, len(labels))  # a search for it goes beyond
-        shuffle = Shuffle(len(labels), self.seed, labels.device, rank, world_size)
+        shuffle = Shuffle(len(labels), self.seed, labels.device, rank, processes)
         return Batches(inputs, labels, self.batch_size, shuffle, chunk)
 
     def val_dataloader(self) -> Batches:
-        """What is evaluated after every epoch: the validation samples, or else the test set."""
-        return Batches(*(self.val if self.validates_on == "val" else self.test), _EVALUATION_BATCH)
+        """What is evaluated after every epoch: the validation samples, or else the test set.
+
+        Each process takes its share, so that all of them together take each sample once.
+        """
+        return self._to_evaluate(self.val if self.validates_on == "val" else self.test)
 
     def test_dataloader(self) -> Batches:
-        """The test set."""
-        return Batches(*self.test, _EVALUATION_BATCH)
+        """The test set, shared out as in `val_dataloader`."""
+        return self._to_evaluate(self.test)
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Which process this is, of how many."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _to_evaluate(self, samples: Samples) -> Batches:
+        rank, processes = self._place
+        largest = -(-len(samples.labels) // processes)  # share; another one may be smaller by 1
+        # so none ends with a batch of 1, which not every process would have and wait for
+        size = next(b for b in range(_EVALUATION_BATCH, 1, -1) if b == 2 or largest % b != 1)
+        inputs, labels = (part[rank::processes] for part in samples)
+        return Batches(inputs, labels, size)
 
 
 def _select(samples: Samples, index: Tensor) -> Samples:

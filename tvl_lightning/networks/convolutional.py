@@ -31,7 +31,7 @@ class ConvField(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
-        self.activation = activation_of(activation)
+        self.activation = activation_of(activation, dims=4)
 
     def forward(self, y: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""

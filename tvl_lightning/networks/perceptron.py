@@ -1,5 +1,6 @@
 """The networks of the paper: fields σ(W y + b) of one width."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -165,12 +166,18 @@ def _parts(
     return [stage], nn.Linear(width, classes, bias=False)
 
 
-def activation_of(activation: Activation) -> nn.Module:
+def activation_of(activation: Activation, dims: int = 2) -> nn.Module:
     """A new activation: by the name of one of `torch.nn`'s, or from what makes a module.
 
+    Args:
+        activation: the name, or what makes it.
+        dims: of the tensors that it will be given.
+
     Raises:
-        InputError: for an unknown name, one that needs arguments, or what makes no module.
+        InputError: for an unknown name, one that needs arguments or changes the shape of a tensor,
+            or what makes no module.
     """
+    by_name = isinstance(activation, str)
     if isinstance(activation, str):
         if activation not in torch.nn.modules.activation.__all__:
             raise InputError(
@@ -186,4 +193,18 @@ def activation_of(activation: Activation) -> nn.Module:
             f"activation={getattr(activation, '__name__', activation)}: must make a module without "
             "arguments, as torch.nn.ReLU does"
         )
+    if by_name and not _keeps_shape(made, dims):
+        raise InputError(
+            f"activation={type(made).__name__}: must keep the shape of a state with {dims} "
+            "dimensions, as ReLU does"
+        )
     return made
+
+
+def _keeps_shape(activation: nn.Module, dims: int) -> bool:
+    state = torch.empty([4] * dims, device="meta")
+    try:
+        kept = copy.deepcopy(activation).to("meta")(state)
+    except Exception:  # of another number of dimensions, say
+        return False
+    return isinstance(kept, Tensor) and kept.shape == state.shape

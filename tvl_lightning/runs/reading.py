@@ -5,7 +5,6 @@ file, and no file takes more memory than some times its own size.
 """
 
 import csv
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from tvl_lightning.files import read_json
 from tvl_lightning.limits import InputError
 
 Array = NDArray[Any]
@@ -55,7 +55,7 @@ def read_run(folder: str | Path) -> Run:
         folder,
         _columns(table) if table.is_file() else {},
         _arrays(trajectory) if trajectory.is_file() else {},
-        _content(summary) if summary.is_file() else {},
+        read_json(summary) if summary.is_file() else {},
     )
 
 
@@ -74,14 +74,6 @@ def _columns(path: Path) -> dict[str, Array]:
         rows = list(reader)
         names = reader.fieldnames if rows and reader.fieldnames else []
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
-
-
-def _content(path: Path) -> dict[str, Any]:
-    with _naming(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("must be a JSON object")
-        return content
 
 
 def _arrays(path: Path) -> dict[str, Array]:

@@ -3,15 +3,24 @@
 from tvl_lightning.training.callbacks import (
     AdaptivePruning,
     BestCheckpoint,
-    IterationBar,
+    EpochAverage,
+    ExponentialAverage,
+    IterationRate,
     LastCheckpoint,
     MetricsTable,
+    OwnSignals,
+    RunProgress,
+    SameBatches,
+    StopHopeless,
     TauProjection,
     TauRecorder,
+    TensorBoardCards,
 )
 from tvl_lightning.training.checkpoints import AtomicCheckpointIO, load_classifier, read_checkpoint
 from tvl_lightning.training.chunks import ENGINES, ChunkedClassifier
 from tvl_lightning.training.classifier import Observables, TimeVariableClassifier
+from tvl_lightning.training.optimizers import with_time_steps
+from tvl_lightning.training.schedules import WarmupCosine
 
 __all__ = [
     "ENGINES",
@@ -19,13 +28,22 @@ __all__ = [
     "AtomicCheckpointIO",
     "BestCheckpoint",
     "ChunkedClassifier",
-    "IterationBar",
+    "EpochAverage",
+    "ExponentialAverage",
+    "IterationRate",
     "LastCheckpoint",
     "MetricsTable",
     "Observables",
+    "OwnSignals",
+    "RunProgress",
+    "SameBatches",
+    "StopHopeless",
     "TauProjection",
     "TauRecorder",
+    "TensorBoardCards",
     "TimeVariableClassifier",
+    "WarmupCosine",
     "load_classifier",
     "read_checkpoint",
+    "with_time_steps",
 ]

@@ -33,9 +33,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Save `checkpoint` to `path`, or leave `path` as it is."""
-        with replacing(Path(path)) as part, part.open("wb") as file:
-            torch.save(checkpoint, file)
+        """Save `checkpoint` to `path`, or leave `path` as it is.
+
+        Raises:
+            OSError: where the disk is full.
+        """
+        try:
+            with replacing(Path(path)) as part, part.open("wb") as file:
+                torch.save(checkpoint, file)
+        except RuntimeError as error:  # of PyTorch, whose archive a full disk cut off
+            full = error.__context__
+            if not isinstance(full, OSError):
+                raise
+            raise OSError(full.errno, full.strerror, str(path)) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -102,7 +112,19 @@ def load_classifier(
         InputError: as `read_checkpoint` does, and for a network that cannot be built or does not
             fit the tensors in the file.
     """
-    checkpoint = read_checkpoint(path)
+    return classifier_from(read_checkpoint(path), path, trust, network, penalties, cls, **options)
+
+
+def classifier_from(
+    checkpoint: Mapping[str, Any],
+    path: str | Path,
+    trust: Sequence[str] = (),
+    network: TimeVariableNetwork | None = None,
+    penalties: Mapping[str, Penalty] | None = None,
+    cls: type[TimeVariableClassifier] = TimeVariableClassifier,
+    **options: Any,
+) -> TimeVariableClassifier:
+    """As `load_classifier`, of the content that `read_checkpoint` found at `path`."""
     settings, state = checkpoint["hyper_parameters"], checkpoint["state_dict"]
     name = str(path)
     if penalties is None:

@@ -17,6 +17,7 @@ from tvl_lightning.penalties import Penalty
 from tvl_lightning.training.counting import align_counts
 from tvl_lightning.training.format import FORMAT, check_format
 from tvl_lightning.training.means import EpochMeans
+from tvl_lightning.training.optimizers import with_time_steps
 
 _PAPERS_SGD = partial(SGD, lr=0.01)
 
@@ -48,6 +49,8 @@ class TimeVariableClassifier(LightningModule):
             number; PyTorch's initial seed where it is None.
         config: how `network`, `penalties` and `data` are built, as plain data for the checkpoint,
             which then can be loaded without them.
+        tau_lr: the learning rate of τ; the optimizer's where it is None.
+        tau_weight_decay: that of τ, whatever the optimizer's is.
     """
 
     def __init__(
@@ -58,11 +61,14 @@ class TimeVariableClassifier(LightningModule):
         scheduler: Scheduler | None = None,
         seed: int | None = None,
         config: Mapping[str, Any] | None = None,
+        tau_lr: float | None = None,
+        tau_weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.penalties: dict[str, Penalty] = dict(penalties or {})
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.tau_lr, self.tau_weight_decay = tau_lr, tau_weight_decay
         self.seed = torch.initial_seed() if seed is None else seed
         given: dict[str, Any] = {"network": None, "penalties": None, "data": None}
         if not self.penalties:
@@ -118,9 +124,15 @@ class TimeVariableClassifier(LightningModule):
         images, labels = batch
         loss, task_loss, logits = self.losses(images, labels)
         one, task = loss.detach()[None], task_loss.detach()[None]
-        self._losses = {"loss": one, "task_loss": task}
+        self._losses = {"loss": self._of_all(one), "task_loss": self._of_all(task)}
         self.train_means.update(one, task, logits.detach()[None], labels[None])
         return {"loss": loss, "task_loss": task_loss.detach()}
+
+    def _of_all(self, loss: Tensor) -> Tensor:
+        """The mean over the processes, whose batches are of one size."""
+        if self.trainer.world_size == 1:
+            return loss
+        return self.trainer.strategy.reduce(loss, reduce_op="mean")
 
     def observables(self) -> Observables | None:
         """What the last iterations left behind; None before the first."""
@@ -159,19 +171,25 @@ class TimeVariableClassifier(LightningModule):
         # between would miss this epoch for good
         self._write()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Evaluate one batch of the validation images, or of the test set where there are none."""
-        self._evaluate(batch)
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Logits of one batch of the validation images, or of the test set where there are none."""
+        return self._evaluate(batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Evaluate one batch of the test set."""
-        self._evaluate(batch)
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Logits of one batch of the test set."""
+        return self._evaluate(batch)
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Logits (B, classes) of one batch, of inputs or of inputs and labels."""
+        logits: Tensor = self(batch[0] if isinstance(batch, (list, tuple)) else batch)
+        return logits
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         losses = cross_entropy(logits, labels, reduction="none")
         self.evaluation_means.update(losses, losses, logits[:, None], labels[:, None])
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all images; before training, as the end of epoch -1."""
@@ -208,11 +226,16 @@ class TimeVariableClassifier(LightningModule):
             return {f"penalty/{name}": value for name, value in self.penalty_values().items()}
 
     def _rate(self) -> dict[str, Tensor]:
-        """The learning rate, where the optimizer has one."""
-        rate = self.trainer.optimizers[0].param_groups[0].get("lr")
-        if rate is None:
-            return {}
-        return {"lr": torch.as_tensor(rate, dtype=torch.float32, device=self.device)}
+        """The learning rate, where the optimizer has one, and that of τ where it has its own."""
+        groups = self.trainer.optimizers[0].param_groups
+        rates = {"lr": groups[0].get("lr")}
+        if self.tau_lr is not None:
+            rates["lr/tau"] = groups[-1]["lr"]
+        return {
+            name: torch.as_tensor(rate, dtype=torch.float32, device=self.device)
+            for name, rate in rates.items()
+            if rate is not None
+        }
 
     def _publish(self, values: dict[str, Tensor], prog_bar: bool = False) -> None:
         """Give values to callbacks now, and to loggers with the next `_write`."""
@@ -249,7 +272,12 @@ class TimeVariableClassifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer over all parameters, and its scheduler where there is one."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = with_time_steps(
+            self.optimizer(self.parameters()),
+            self.network.time_steps.parameters(),
+            self.tau_lr,
+            self.tau_weight_decay,
+        )
         if self.scheduler is None:
             return optimizer
         if not isinstance(self.scheduler, Mapping):

@@ -25,11 +25,16 @@ from tvl_lightning.data import TensorData
 from tvl_lightning.training.callbacks import (
     AdaptivePruning,
     BestCheckpoint,
-    IterationBar,
+    EpochAverage,
+    IterationRate,
     LastCheckpoint,
     MetricsTable,
+    OwnSignals,
+    RunProgress,
+    StopHopeless,
     TauProjection,
     TauRecorder,
+    TensorBoardCards,
 )
 from tvl_lightning.training.checkpoints import AtomicCheckpointIO
 
@@ -62,11 +67,16 @@ _FULL_PRECISION = (32, "32", "32-true", 64, "64", "64-true", None)
 _HARMLESS_CALLBACKS = {
     AdaptivePruning,
     BestCheckpoint,
-    IterationBar,
+    EpochAverage,
+    IterationRate,
     LastCheckpoint,
     MetricsTable,
+    OwnSignals,
+    RunProgress,
+    StopHopeless,
     TauProjection,
     TauRecorder,
+    TensorBoardCards,
     EarlyStopping,
     ModelSummary,
     RichModelSummary,

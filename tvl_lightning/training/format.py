@@ -85,6 +85,8 @@ def _check_pickle(content: bytes, most: int) -> None:
     for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
         if number > most:
             raise ValueError("it holds more things than its tensors need")
+        if operation.proto > 2:
+            raise ValueError(f"it is not written as ours are: {operation.name} in its pickle")
         if operation.name == "GLOBAL" and not _CLASS.fullmatch(str(argument)):
             raise ValueError(f"it is not plain data, and could run code: {str(argument)[:100]}")
 

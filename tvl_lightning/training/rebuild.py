@@ -80,7 +80,10 @@ def _target(name: Any, trust: Sequence[str], ours: Sequence[str]) -> Any:
         try:
             found = getattr(importlib.import_module(module), attribute, None)
         except ImportError as error:
-            raise InputError(f"_target_={name}: cannot be imported ({error})") from None
+            raise InputError(
+                f"_target_={name}: cannot be imported ({error}); start the command in the folder "
+                "that holds it, or install it"
+            ) from None
         home = str(getattr(found, "__module__", ""))
         if inspect.isclass(found) or inspect.isfunction(found):
             if (mine and _inside(home, OURS)) or _inside(home, trust):

@@ -19,10 +19,11 @@ class MetricsTable(Callback):
     Row -1 is the state before training. Lightning's `CSVLogger` gives training and validation a
     row each, and begins the file anew where a run is resumed. Beside the metrics there are `step`,
     the iterations so far, `sum_of_tau`, `layers`, `parameters`, and `seconds` of training, over all
-    legs of a resumed run. An epoch without a validation has no metrics of one.
+    legs of a resumed run. An epoch without a validation has no metrics of one. The rows are part of
+    a checkpoint, so that a resumed run has them all and no others.
 
     Args:
-        path: the file. Where it exists, its rows stay until their epoch is written again.
+        path: the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -33,11 +34,8 @@ class MetricsTable(Callback):
         self._start = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Read the rows of a run that goes on."""
+        """Begin to count the seconds."""
         self._start = time.perf_counter()
-        if self.path.is_file():
-            with self.path.open(newline="") as file:
-                self.rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Write the state before training."""
@@ -50,15 +48,17 @@ class MetricsTable(Callback):
         self._write(trainer, pl_module, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """The time that training took, for a checkpoint."""
-        return {"seconds": self._elapsed()}
+        """The rows and the time that training took, for a checkpoint."""
+        return {"seconds": self.seconds, "rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's time."""
-        self._seconds = state_dict["seconds"]
+        """Go on from a checkpoint."""
+        self._seconds, self.rows = state_dict["seconds"], dict(state_dict["rows"])
 
-    def _elapsed(self) -> float:
-        return self._seconds + time.perf_counter() - self._start
+    @property
+    def seconds(self) -> float:
+        """What training took so far, over all legs."""
+        return self._seconds + (time.perf_counter() - self._start if self._start else 0.0)
 
     def _write(self, trainer: Trainer, module: TimeVariableModule, epoch: int) -> None:
         if not trainer.is_global_zero:
@@ -67,6 +67,8 @@ class MetricsTable(Callback):
         if not self._validated:  # Lightning still has those of an epoch before
             metrics = {k: v for k, v in metrics.items() if not k.startswith(("val/", "test/"))}
         self._validated = False
+        if epoch >= 0 and not trainer.is_last_batch:  # the means of a cut epoch are not known
+            metrics = {k: v for k, v in metrics.items() if k.startswith(("val/", "test/"))}
         self.rows[epoch] = {
             "epoch": epoch,
             "step": trainer.global_step,
@@ -74,7 +76,7 @@ class MetricsTable(Callback):
             "sum_of_tau": _shortest(network.tau.sum()),
             "layers": len(network.layers),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "seconds": round(self._elapsed(), 3),
+            "seconds": round(self.seconds, 3),
         }
         names = {name for row in self.rows.values() for name in row}
         columns = ["epoch", "step", *sorted(names - {"epoch", "step"})]

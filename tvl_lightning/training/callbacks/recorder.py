@@ -1,20 +1,26 @@
 """Writes down what there is to see of every iteration: every τ, γ, the losses."""
 
+import math
+import time
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from tvl_lightning.files import replacing
 from tvl_lightning.limits import InputError, check
+from tvl_lightning.networks import TimeVariableNetwork
 from tvl_lightning.training.protocols import ObservedModule
 
 _WAITING = 1000  # records kept on the device before they move to the host
+_SHARE = 0.01  # of the time of training that writing the file may take
+_POINTS_A_DECADE = 20
 
 
 class Rows(NamedTuple):
@@ -29,15 +35,20 @@ class TauRecorder(Callback):
     """Records a module's observables in every iteration, to `tau.npz` and to the loggers.
 
     The file holds `iteration` (n,), `tau` (n, layers ever alive), `loss` and `task_loss` (n,), and
-    whatever else is observed. Row i is τ after iteration i, before layers are removed, and the
-    losses that led to it; the column of a layer is NaN before its birth and after its removal. The
-    records wait on the device, so no iteration waits for the host, and they are part of a
-    checkpoint, so that a resumed run has them all.
+    whatever else is observed. Row i is τ after i iterations, before layers are removed, and the
+    losses that led to it; row 0, before training, has none, and is NaN there. The column of a layer
+    is NaN before its birth and after its removal. The records wait on the device, so no iteration
+    waits for the host, and they are part of a checkpoint, so that a resumed run has them all.
+
+    The loggers get, of iterations that are even in their logarithm, of every `interval`-th, and of
+    those before and after a change of layers: each τ, the losses, and under `Time steps` Σ τ, the
+    least share |τ|/Σ|τ| of a field in its stage, which is what adaptive pruning looks at, the
+    number of layers, and what the scheme learns.
 
     Args:
-        path: the file, written at the end of every epoch.
-        interval: iterations between two points in the loggers. The last τ of a removed layer is
-            there too.
+        path: the file. It is written at the end of an epoch, unless that would take more than a
+            hundredth of the time, and whenever training ends.
+        interval: iterations between two points in the loggers.
 
     Raises:
         InputError: before training, for a module that cannot be observed.
@@ -48,7 +59,10 @@ class TauRecorder(Callback):
         self.path, self.interval = Path(path), interval
         self.record: dict[str, Tensor] = {}
         self._waiting: list[Rows] = []
-        self._last: Rows | None = None  # of what was shown
+        self._stages: dict[int, int] = {}  # by layer
+        self._lifts: set[int] = set()
+        self._of_the_network: set[str] = set()  # names of values
+        self._rows_written, self._written_at, self._writing_took = 0, 0.0, 0.0
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Refuse a module that cannot be observed."""
@@ -58,12 +72,15 @@ class TauRecorder(Callback):
                 f"TimeVariableClassifier; {type(pl_module).__name__} has none"
             )
 
+    @torch.no_grad()
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Put all τ into one chart of TensorBoard's custom scalars."""
-        chart = {"time steps": {"tau": ["Multiline", [r"tau/\d+$"]]}}
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                logger.experiment.add_custom_scalars(chart)
+        """Keep what there is before the first iteration."""
+        network: TimeVariableNetwork = pl_module.network
+        values = {name: value.clone()[None] for name, value in network.observables().items()}
+        self._of_the_network = set(values)
+        self._know_stages(network)
+        if trainer.global_step == 0 and not self.record:
+            self._waiting.append(Rows([0], list(network.layers), values))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, *args: Any, **kwargs: Any
@@ -74,11 +91,16 @@ class TauRecorder(Callback):
         last = trainer.global_step
         if observed is None or last == self._newest():  # no optimizer step was taken
             return
-        k = len(observed.values["tau"])
-        rows = Rows(range(last - k + 1, last + 1), list(observed.layers), observed.values)
-        self._waiting.append(rows)
+        k, layers = len(observed.values["tau"]), list(observed.layers)
+        if not self._stages.keys() >= set(layers):
+            self._know_stages(module.network)
         if len(self._waiting) >= _WAITING:
-            self._collect(trainer)
+            self._collect(trainer, layers)
+        self._waiting.append(Rows(range(last - k + 1, last + 1), layers, observed.values))
+
+    def _know_stages(self, network: TimeVariableNetwork) -> None:
+        self._stages |= {layer: i for i, stage in enumerate(network.ids) for layer in stage}
+        self._lifts |= {stage[0] for stage in network.ids}
 
     def _newest(self) -> int:
         if self._waiting:
@@ -86,16 +108,29 @@ class TauRecorder(Callback):
         return int(self.record["iteration"][-1]) if self.record else 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write the file anew."""
-        self._collect(trainer)
-        if trainer.is_global_zero and self.record:
-            with replacing(self.path) as part, part.open("wb") as file:
-                np.savez(file, **{k: v.numpy() for k, v in self.record.items()})  # type: ignore[arg-type]
+        """Write the file anew, if that is cheap."""
+        self.collect(trainer, pl_module)
+        if (time.monotonic() - self._written_at) * _SHARE >= self._writing_took:
+            self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Show the last τ of layers that the last iteration removed."""
-        if self._last is not None:
-            self._show_removed(trainer, list(pl_module.network.layers))
+        """Write all that was recorded."""
+        self.collect(trainer, pl_module)
+        self._write(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Write what is on the host, which is all until the end of the last epoch."""
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        rows = len(self.record.get("iteration", ()))
+        if not trainer.is_global_zero or rows == self._rows_written:
+            return
+        start = time.monotonic()
+        with replacing(self.path) as part, part.open("wb") as file:
+            np.savez(file, **{k: v.numpy() for k, v in self.record.items()})  # type: ignore[arg-type]
+        self._rows_written, self._written_at = rows, time.monotonic()
+        self._writing_took = self._written_at - start
 
     def state_dict(self) -> dict[str, Any]:
         """All that was recorded, for a checkpoint."""
@@ -108,59 +143,76 @@ class TauRecorder(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
-        """Bring what still waits on the device into the checkpoint."""
-        self._collect(trainer)
+        """Bring what waits into the checkpoint, and what was logged into the loggers' files.
 
-    def _collect(self, trainer: Trainer) -> None:
-        """Move what waits on the device to the host, one transfer for all of one structure."""
-        waiting, self._waiting = self._waiting, []
-        while waiting:
-            layers = waiting[0].layers
-            count = next((i for i, r in enumerate(waiting) if r.layers != layers), len(waiting))
-            same, waiting = waiting[:count], waiting[count:]
-            self._append(trainer, _joined(same))
-
-    def _append(self, trainer: Trainer, rows: Rows) -> None:
-        new = {name: values for name, values in rows.values.items() if name != "tau"}
-        width = max([*rows.layers, self.record["tau"].shape[1] - 1 if self.record else 0]) + 1
-        tau = rows.values["tau"].new_full((len(rows.iterations), width), torch.nan)
-        tau[:, rows.layers] = rows.values["tau"]
-        block = {"iteration": torch.tensor(rows.iterations), "tau": tau, **new}
-        if self.record:
-            grown = torch.nn.functional.pad(
-                self.record["tau"], (0, width - self.record["tau"].shape[1]), value=torch.nan
-            )
-            before = {**self.record, "tau": grown}
-            self.record = {name: torch.cat((before[name], block[name])) for name in before}
-        else:
-            self.record = block
-        if trainer.is_global_zero:
-            self._show_removed(trainer, rows.layers)
-            for i, iteration in enumerate(rows.iterations):
-                if iteration % self.interval == 0:
-                    self._show(trainer, rows, i, rows.layers)
-        self._last = rows
-
-    def _show_removed(self, trainer: Trainer, layers: list[int]) -> None:
-        """Show the last τ of the layers that were there and are not any more."""
-        if self._last is not None and self._last.iterations[-1] % self.interval:
-            gone = [layer for layer in self._last.layers if layer not in layers]
-            if gone:
-                self._show(trainer, self._last, -1, gone)
-
-    def _show(self, trainer: Trainer, rows: Rows, i: int, layers: list[int]) -> None:
-        points = {
-            f"tau/{layer:02d}": float(rows.values["tau"][i, rows.layers.index(layer)])
-            for layer in layers
-        }
-        if len(layers) == len(rows.layers):
-            points |= {
-                f"iteration/{name}": float(values[i])
-                for name, values in rows.values.items()
-                if values.dim() == 1
-            }
+        A killed run goes on from the checkpoint, and would miss for good what was not written.
+        """
+        self.collect(trainer, pl_module)
         for logger in trainer.loggers:
-            logger.log_metrics(points, step=rows.iterations[i])
+            logger.save()
+
+    def collect(self, trainer: Trainer, module: ObservedModule) -> None:
+        """Bring `record` up to the last iteration. To be called where all callbacks have acted."""
+        self._collect(trainer, list(module.network.layers))
+
+    def _collect(self, trainer: Trainer, following: list[int]) -> None:
+        """Move what waits on the device to the host, one transfer for all of one structure.
+
+        `following` are the layers of the iteration that comes next.
+        """
+        waiting, self._waiting = self._waiting, []
+        blocks = [
+            _joined(list(same))
+            for _, same in groupby(waiting, key=lambda rows: (rows.layers, rows.values.keys()))
+        ]
+        structures = [*(block.layers for block in blocks), following]
+        for block, next_layers in zip(blocks, structures[1:], strict=True):
+            if trainer.is_global_zero:
+                self._show(trainer, block, next_layers)
+            self.record = _longer(self.record, block)
+
+    def _show(self, trainer: Trainer, rows: Rows, following: list[int]) -> None:
+        """Give the loggers those of the rows that they are to have."""
+        shown = {i for i, n in enumerate(rows.iterations) if _is_shown(n, self.interval)}
+        if rows.layers != self._layers_before():
+            shown.add(0)
+        if rows.layers != following:
+            shown.add(len(rows.iterations) - 1)
+        for i in sorted(shown):
+            points = self._points(rows.layers, {name: v[i] for name, v in rows.values.items()})
+            for logger in trainer.loggers:
+                logger.log_metrics(points, step=rows.iterations[i])
+
+    def _layers_before(self) -> list[int]:
+        return self.record["tau"][-1].isfinite().nonzero().flatten().tolist() if self.record else []
+
+    def _points(self, layers: list[int], values: dict[str, Tensor]) -> dict[str, float]:
+        """The points of one iteration."""
+        tau = dict(zip(layers, values["tau"].tolist(), strict=True))
+        whole: dict[int | None, float] = defaultdict(float)  # by stage
+        for layer, value in tau.items():
+            whole[self._stages.get(layer)] += abs(value)
+        shares = [
+            abs(value) / whole[self._stages.get(layer)]
+            for layer, value in tau.items()
+            if layer not in self._lifts and whole[self._stages.get(layer)]
+        ]
+        points = {f"tau/{layer:02d}": value for layer, value in tau.items()}
+        points |= {"Time steps/sum of tau": sum(tau.values()), "Time steps/hidden layers": len(tau)}
+        if shares:
+            points["Time steps/least share"] = min(shares)
+        for name, value in values.items():
+            if value.dim() == 0:
+                group = "Time steps" if name in self._of_the_network else "iteration"
+                points[f"{group}/{name}"] = float(value)
+        return points
+
+
+def _is_shown(iteration: int, interval: int) -> bool:
+    if iteration < 2 or iteration % interval == 0:
+        return True
+    now, before = (int(_POINTS_A_DECADE * math.log10(n)) for n in (iteration, iteration - 1))
+    return now > before
 
 
 def _joined(rows: list[Rows]) -> Rows:
@@ -175,3 +227,26 @@ def _joined(rows: list[Rows]) -> Rows:
             for name, v in values.items()
         },
     )
+
+
+def _longer(record: dict[str, Tensor], rows: Rows) -> dict[str, Tensor]:
+    """The record with rows at its end, NaN where something was not observed."""
+    columns = max([*rows.layers, record["tau"].shape[1] - 1 if record else 0]) + 1
+    tau = rows.values["tau"].new_full((len(rows.iterations), columns), torch.nan)
+    tau[:, rows.layers] = rows.values["tau"]
+    new = {**rows.values, "iteration": torch.tensor(rows.iterations), "tau": tau}
+    if not record:
+        return {"iteration": new["iteration"], **new}
+    missing = columns - record["tau"].shape[1]
+    grown = torch.nn.functional.pad(record["tau"], (0, missing), value=torch.nan)
+    old = {**record, "tau": grown}
+    return {
+        name: torch.cat([_or_nan(part, name, like) for part in (old, new)])
+        for name, like in {**old, **new}.items()
+    }
+
+
+def _or_nan(part: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    if name in part:
+        return part[name]
+    return like.new_full((len(part["iteration"]), *like.shape[1:]), torch.nan)
