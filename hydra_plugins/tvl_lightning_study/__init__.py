@@ -1,0 +1,1 @@
+"""The sweeper of studies, as a plugin of Hydra."""

@@ -1,0 +1,1 @@
+"""The sweeper of tvl_lightning, as a plugin of Hydra."""

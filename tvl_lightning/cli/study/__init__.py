@@ -1,0 +1,1 @@
+"""A study: what Optuna proposes is trained, and Optuna is told what came out. Needs Optuna."""
