@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -14,12 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from tvl_lightning.cli.commands import CONFIG_PATH
 from tvl_lightning.cli.folders import register_resolvers
+from tvl_lightning.paper.measures import measured
 from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.runs.reading import Array
+from tvl_lightning.paper.study import MeasuredRun, Study
+from tvl_lightning.runs.reading import Array, Run
 
 GROUPS = [
     *("model", "scheme", "tau", "reg", "projection", "pruning"),
-    *("optimizer", "scheduler", "seed", "variant", "data", "trainer"),
+    *("optimizer", "scheduler", "seed", "variant", "data", "trainer", "callbacks"),
 ]
 
 ITERATIONS = 4000
@@ -74,10 +76,13 @@ def paths(shown: Setup) -> Array:
     early = iteration <= 120
     start = np.full(6, 1 / 6)
     if (shown.model, shown.tau) == ("fractional", "learned"):
-        return start * (1 + iteration / ITERATIONS * np.array([4, 2, 2, 2, 2, 2]))
+        return start * (1 + iteration / ITERATIONS * np.array([40, 20, 20, 20, 20, 20]))
+    if (shown.model, shown.tau) == ("fractional", "l1"):
+        return np.where(early, start, [1.0, 0.3, 0.3, 0.3, 0.3, 0.3])
     if (shown.model, shown.tau) == ("fractional", "horizon"):
         total = np.interp(iteration, [1, 1000, 1500, 3000], [0.9, 1, 1.3, 1])
-        return start * total
+        inner = np.where(early, 0.1, 1e-4)
+        return np.hstack([(total - 4 * inner) / 2, *[inner] * 4, (total - 4 * inner) / 2])
     if shown.tau == "final":
         last = np.where(early, 0.1, -0.2)
         return np.hstack([0.9 - last, np.full((ITERATIONS, 4), 0.025), last])
@@ -85,49 +90,61 @@ def paths(shown: Setup) -> Array:
         return np.where(early, [0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [1.0, 0.1, 0.1, -0.4, 0.1, 0.1])
     if shown.model == "resnet" and shown.tau == "l1":
         gone = np.nan if shown.pruned else 1e-4
-        return np.where(early, start, [1.0, gone, gone, gone, gone, 0.5])
+        return np.where(early, start, [1.0, gone, gone, gone, gone, 0.4])
     if shown.model == "resnet" and shown.tau == "learned":
         return np.where(early, start, [1.0, 0.3, 0.3, 0.3, 0.3, 0.3])
     return np.broadcast_to(start, (ITERATIONS, 6)).copy()
 
 
-def write_run(
-    folder: Path,
+class Written(NamedTuple):
+    """What a run writes down."""
+
+    metrics: dict[str, Array]
+    trajectory: dict[str, Array]
+    summary: dict[str, Any]
+
+
+def written(
     shown: Setup,
     seed: int = 0,
     *,
     accuracy: list[float] | None = None,
     tau: Array | None = None,
     loss: float = 0.5,
+    epochs: int | None = None,
     **summary: Any,
-) -> Path:
-    """A run directory of `shown` in which the paper's claims hold, apart from what is given."""
-    run = folder / f"{shown}-seed{seed}"
-    run.mkdir(parents=True)
+) -> Written:
+    """A run of `shown` in which the paper's claims hold, apart from what is given.
+
+    Its accuracies are those of some epochs; the last one stays for `epochs` of them.
+    """
     if accuracy is None:
         accuracy = ACCURACIES[shown.data, shown.tau != "fixed"]
-    penalty = {"l1": "penalty/l1", "horizon": "penalty/horizon"}.get(shown.tau)
-    rows = [
-        f"{epoch - 1},{value},{loss}" + (",0.25" if penalty else "")
-        for epoch, value in enumerate(accuracy)
-    ]
-    header = "epoch,test/acc,test/task_loss" + (f",{penalty}" if penalty else "")
-    (run / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
+        better = {"learned": 0.002, "horizon": -0.001}.get(shown.tau, 0.0)
+        if shown.model == "fractional":
+            accuracy = [a + better for a in accuracy]
+    accuracy = accuracy + accuracy[-1:] * ((epochs or 0) + 1 - len(accuracy))
+    metrics = {
+        "epoch": np.arange(-1.0, len(accuracy) - 1),
+        "test/acc": np.array(accuracy),
+        "test/task_loss": np.full(len(accuracy), loss),
+    }
+    if shown.tau in ("l1", "horizon"):
+        penalty = 0.3 if shown.tau == "horizon" else 0.25
+        metrics[f"penalty/{shown.tau}"] = np.full(len(accuracy), penalty)
     tau = paths(shown) if tau is None else tau
-    np.savez(
-        run / "tau.npz",
-        iteration=np.arange(1, len(tau) + 1),
-        tau=tau,
-        loss=np.full(len(tau), loss),
-        task_loss=np.full(len(tau), loss),
-    )
+    trajectory = {
+        "iteration": np.arange(1, len(tau) + 1),
+        "tau": tau,
+        "loss": np.full(len(tau), loss),
+        "task_loss": np.full(len(tau), loss),
+    }
     layers = np.flatnonzero(np.isfinite(tau[-1])).tolist()
     content = {
-        "settings": json.loads(settings_text(shown)),
         "seed": seed,
         "epochs": len(accuracy) - 1,
         "iterations": len(tau),
-        "iterations_per_second": 120.0 if shown.pruned else 100.0,
+        "seconds": 60.0,
         "parameters_before": 130_006,
         "parameters": 130_006 - 10_101 * (6 - len(layers)),
         "layers": layers,
@@ -136,8 +153,45 @@ def write_run(
         "versions": {"python": "3.11", "torch": "2.6"},
         **summary,
     }
+    return Written(metrics, trajectory, content)
+
+
+def write_run(folder: Path, shown: Setup, seed: int = 0, **changes: Any) -> Path:
+    """The run directory of `written`."""
+    run = folder / f"{shown}-seed{seed}"
+    run.mkdir(parents=True)
+    metrics, trajectory, summary = written(shown, seed, **changes)
+    rows = [",".join(map(str, row)) for row in zip(*metrics.values(), strict=True)]
+    (run / "metrics.csv").write_text("\n".join([",".join(metrics), *rows]) + "\n")
+    np.savez(run / "tau.npz", **trajectory)  # type: ignore[arg-type]
+    content = {"settings": json.loads(settings_text(shown)), **summary}
     (run / "summary.json").write_text(json.dumps(content))
     return run
+
+
+def measured_run(shown: Setup, seed: int = 0, **changes: Any) -> MeasuredRun:
+    """The run of `written`, of 200 epochs, as a study has it."""
+    metrics, trajectory, summary = written(shown, seed, **{"epochs": 200, **changes})
+    run = Run(Path("nowhere"), metrics, trajectory, summary)
+    return MeasuredRun(run.folder, metrics, trajectory, summary, measured(run))
+
+
+def whole_study(seeds: int = 3, changed: Setup | None = None, **changes: Any) -> Study:
+    """A study in memory in which every claim holds, apart from the runs of one setup."""
+    return Study(
+        {
+            shown: {
+                seed: _unchanged(shown, seed)
+                if shown != changed
+                else measured_run(shown, seed, **changes)
+                for seed in range(seeds)
+            }
+            for shown in all_setups()
+        }
+    )
+
+
+_unchanged = cache(measured_run)
 
 
 def all_setups() -> list[Setup]:

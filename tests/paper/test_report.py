@@ -2,97 +2,130 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.paper.made_up import ITERATIONS, all_setups, paths, write_run
+from tests.paper.made_up import ITERATIONS, all_setups, measured_run, whole_study, write_run
 from tvl_lightning.paper import report
+from tvl_lightning.paper.claims import CLAIMS
 from tvl_lightning.paper.figures import FIGURES
 from tvl_lightning.paper.setups import setup
+from tvl_lightning.paper.study import Study
 
 RESNET = setup("fashion_mnist", "resnet", "learned")
+WRITTEN = "# The paper, reproduced"
+SAYS = "What the paper says"
+
+Sections = Callable[[Study], dict[str, str]]
 
 
 @pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes seconds."""
-    missing: dict[str, list[str]] = {draw.__name__: [] for draw in FIGURES}
-    monkeypatch.setattr(report, "draw_figures", lambda *_, **__: missing)
+def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sections:
+    """The sections of the page that is written of a study, without the figures."""
+
+    def write(study: Study) -> dict[str, str]:
+        missing: dict[str, list[str]] = {draw.__name__: [] for draw in FIGURES}
+        monkeypatch.setattr(report, "draw_figures", lambda *_, **__: missing)
+        monkeypatch.setattr(report, "read_study", lambda folder: study)
+        report.report(tmp_path, tmp_path / "docs")
+        parts = (tmp_path / "docs" / "reproduction.md").read_text().split("\n## ")
+        return {part.partition("\n")[0]: part for part in parts}
+
+    return write
 
 
-def sections(folder: Path, docs: Path) -> dict[str, str]:
-    report.report(folder, docs)
-    parts = (docs / "reproduction.md").read_text().split("\n## ")
-    return {part.partition("\n")[0]: part for part in parts}
-
-
-def test_the_report_has_figures_claims_and_all_runs(world: Path, tmp_path: Path) -> None:
-    found = sections(world, tmp_path)
-    assert "- 47 runs of 47 setups, seeds: 0" in found["# The paper, reproduced"]
-    assert found["Claims"].count(" | holds | ") == 9
-    for number in range(1, 7):
-        image = f"figures/figure_4_{number}.png"
-        assert f"({image})" in found["Figures"]
-        assert 10_000 < (tmp_path / image).stat().st_size < 300_000
-    for shown in all_setups():
-        assert f"| {shown} | 0 | " in found["Runs"]
-    assert "holds" in (tmp_path / "claims.md").read_text()
-    assert "does not hold" not in found["Claims"]
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_a_claim_that_fails_has_a_paragraph_with_what_was_seen(
-    altered: Callable[..., Path], tmp_path: Path
+def test_a_whole_study_has_its_verdicts_numbers_and_comparisons(
+    sections: Sections, tmp_path: Path
 ) -> None:
-    tau = np.array([1.0, 0.3, 0.3, 0.7, 0.3, 0.3]) * np.ones((ITERATIONS, 1))
-    text = sections(altered(RESNET, tau=tau), tmp_path / "docs")["Claims that do not hold"]
-    assert "**Claim 4, variant `paper`.** ResNet: τ(0) is clearly the largest." in text
-    assert "1 of 4 findings" in text
-    assert "fashion_mnist-resnet-learned (seed 0): τ(0): 1.0; largest other τ: 0.7" in text
-    assert "Claim 5" not in text
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_variants_stand_beside_each_other(altered: Callable[..., Path], tmp_path: Path) -> None:
-    shown = setup("fashion_mnist", "resnet", "fixed", variant="authors")
-    changes: dict[str, Any] = {"accuracy": [0.1, 0.85], "tau": paths(RESNET)}
-    text = sections(altered(shown, **changes), tmp_path / "docs")[
-        "Where the paper and its authors' code differ"
-    ]
+    found = sections(whole_study())
+    assert "- 141 runs of 47 setups; seeds: 0, 1, 2" in found[WRITTEN]
+    assert "not complete" not in found[WRITTEN]
+    assert found[SAYS].count("| holds |") == len(CLAIMS)
+    assert "- 1, `paper`" not in found[SAYS]
+    assert "| variables a pruned layer takes away | 10,101 | 10,101 |" in found["Its numbers"]
     assert (
-        "- fashion_mnist-resnet-fixed, seed 0: accuracy 88.00%, "
-        "τ = (0.167, 0.167, 0.167, 0.167, 0.167, 0.167); against accuracy 85.00%, "
-        "τ = (1.000, 0.300, 0.300, 0.300, 0.300, 0.300)"
-    ) in text
-    pruned = "τ = (1.000, pruned, pruned, pruned, pruned, 0.500)"
-    assert f"- fashion_mnist-resnet-l1-pruned, seed 0: accuracy 89.00%, {pruned}" in text
+        "| learned τ less fixed τ | **+0.50 ± 0.00** |" in found["What is better, and by how much"]
+    )
+    text = (tmp_path / "docs" / "claims.md").read_text()
+    for shown in all_setups():
+        assert f"| {shown} | 2 | " in text
 
 
-def test_a_part_of_the_runs_makes_a_report_that_names_the_rest(
+def test_the_page_is_three_screens(sections: Sections) -> None:
+    page = "\n## ".join(sections(whole_study()).values())
+    assert len(page.splitlines()) < 160
+
+
+def test_table_and_prose_say_the_same_of_a_claim(sections: Sections) -> None:
+    tau = np.array([1.0, 0.3, 0.3, 0.7, 0.3, 0.3]) * np.ones((ITERATIONS, 1))
+    text = sections(whole_study(changed=RESNET, tau=tau))[SAYS]
+    [row] = [line for line in text.splitlines() if line.startswith("| 8 |")]
+    assert row.endswith("| not decided | not decided |")
+    prose = [line for line in text.splitlines() if line.startswith("- ")]
+    assert prose == [
+        f"- 8, `{variant}`: **not decided**: it hangs on the reading, ≥ 1 / ≥ 1.25: holds; "
+        "≥ 1.5 / ≥ 2: does not hold"
+        for variant in ("paper", "authors")
+    ]
+
+
+def test_an_incomplete_study_says_so_and_has_no_verdicts(sections: Sections) -> None:
+    study = whole_study(seeds=2)
+    del study.runs[RESNET]
+    found = sections(study)
+    assert (
+        "**The study is not complete.** Seeds with a run of each of these setups: 2 of 3. Setups "
+        "without any run: 1 (fashion_mnist-resnet-learned)."
+    ) in found[WRITTEN]
+    assert "| holds |" not in found[SAYS]
+    assert "| does not hold |" not in found[SAYS]
+
+
+def test_short_runs_are_said_to_be_short(sections: Sections) -> None:
+    study = whole_study(changed=RESNET, epochs=20)
+    assert "**Some runs are shorter than the paper's 200 epochs.**" in sections(study)[WRITTEN]
+
+
+def test_text_of_a_run_is_no_markup(sections: Sections) -> None:
+    study = whole_study()
+    study.runs[RESNET][0] = measured_run(
+        RESNET,
+        device="<script>alert(1)</script>",
+        git_commit="![](https://example.org/x.png)",
+        versions={"torch": "2 | **bold**"},
+    )
+    text = sections(study)[WRITTEN]
+    assert r"\<script\>alert\(1\)\</script\>" in text
+    assert "<script>" not in text
+    assert "![](" not in text
+    assert "**bold**" not in text
+
+
+def test_what_version_0_1_froze_stands_beside_what_it_is_now(sections: Sections) -> None:
+    text = sections(whole_study())["What was frozen"]
+    [row] = [line for line in text.splitlines() if line.startswith("| fashion_mnist-fractional-l1")]
+    assert row == (
+        "| fashion_mnist-fractional-l1-paper | 88.24% | 0.404 | 1.260, 0, 0, 0.060, 0.481, 0.866 "
+        "| 89.00% | 0.750 | 1, 0.3, 0.3, 0.3, 0.3, 0.3 |"
+    )
+
+
+def test_what_a_reader_has_learned_is_taken_in(sections: Sections, tmp_path: Path) -> None:
+    assert "What is learned" not in sections(whole_study())
+    (tmp_path / "docs" / "learned.md").write_text("A penalty hinders.\n")
+    assert "A penalty hinders." in sections(whole_study())["What is learned"]
+
+
+def test_a_part_of_the_runs_makes_a_report_with_all_figures(
     tmp_path: Path, door: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path, RESNET)
     door("report", tmp_path)
     assert str(tmp_path / "report" / "reproduction.md") in capsys.readouterr().out
     text = (tmp_path / "report" / "reproduction.md").read_text()
-    assert "No setup was run in both variants." in text
     assert "Runs are missing: fashion_mnist-resnet-final-authors," in text
-    assert "cannot be told" in text
-
-
-@pytest.mark.usefixtures("without_figures")
-def test_a_layer_that_the_last_iteration_pruned_is_called_pruned(tmp_path: Path) -> None:
-    tau = paths(RESNET)
-    write_run(
-        tmp_path, setup("fashion_mnist", "resnet", "l1", True), tau=tau, layers=[0, 1, 2, 3, 4]
-    )
-    write_run(tmp_path, setup("fashion_mnist", "resnet", "l1", True, "authors"), tau=tau)
-    found = sections(tmp_path, tmp_path / "docs")
-    text = found["Where the paper and its authors' code differ"]
-    assert "τ = (1.000, 0.300, 0.300, 0.300, 0.300, pruned); against" in text
-    assert (
-        "| fashion_mnist-resnet-l1-pruned-paper | 0 | 89.00% | 89.00% | 0.7500 | 2.200 |"
-        in (found["Runs"])
-    )
+    for number in range(1, 7):
+        image = f"figures/figure_4_{number}.png"
+        assert f"({image})" in text
+        assert (tmp_path / "report" / image).stat().st_size < 300_000

@@ -34,7 +34,6 @@ def test_tiny_runs_of_the_figures_are_drawn_judged_and_written_up(
         )
         assert done.returncode == 0, done.stderr
     assert len(list(runs.glob("*/summary.json"))) == 12
-    assert done.stdout.count("[HYDRA] \t#") == 2
 
     # the figures show the full data sets; what was trained on mnist_5k stands in for both
     for data in ("mnist", "fashion_mnist"):
@@ -63,19 +62,22 @@ def test_tiny_runs_of_the_figures_are_drawn_judged_and_written_up(
     judged = command("tvl_lightning.paper.claims", str(study))
     assert judged.returncode == 0, judged.stderr
     claims = json.loads((study / "claims.json").read_text())
-    assert not any(claim["variants"]["paper"]["missing"] for claim in claims)
-    told = {c["claim"]: c["variants"]["paper"]["holds"] for c in claims}
-    assert told[2] is not None  # two epochs reach no level of claim 1
-    assert told[4] is False  # nor does τ(0) grow that much
-    assert told[5] is False  # nor are there 100 iterations
-    layers = {"variables removed": 0, "layers removed": 0}
-    [variables] = [
-        f for f in claims[7]["variants"]["paper"]["findings"] if "variables" in f["subject"]
-    ]
-    assert variables["seen"] == layers
+    paper = [claim["variants"]["paper"] for claim in claims]
+    # one seed of two epochs decides nothing, and says what it has seen
+    assert {verdict["word"] for verdict in paper} == {"not decided"}
+    assert all("0" in finding["seen"] for verdict in paper for finding in verdict["findings"])
+    assert paper[7]["words"][-1] == "does not hold"  # τ(0) does not grow to twice the others
 
     written = command("tvl_lightning.paper.report", str(study), str(tmp_path / "docs"))
     assert written.returncode == 0, written.stderr
     text = (tmp_path / "docs" / "reproduction.md").read_text()
-    assert "- epochs: 2\n" in text
-    assert "**Claim 4, variant `paper`.**" in text
+    assert "- epochs: 2; engine:" in text
+    assert "The study is not complete." in text
+    assert "Some runs are shorter" in text
+
+    # what is published of it says the same
+    small = command("tvl_lightning.paper.publish", str(study), str(tmp_path / "small"))
+    assert small.returncode == 0, small.stderr
+    again = command("tvl_lightning.paper.claims", str(tmp_path / "small"))
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "small" / "claims.json").read_text()) == claims

@@ -11,7 +11,7 @@ import pytest
 
 from tests.paper.made_up import all_setups, composed, resolved, settings_of
 from tvl_lightning.limits import InputError
-from tvl_lightning.paper.setups import Setup, setup, setup_of
+from tvl_lightning.paper.setups import Setup, setup, setup_of, study_setups
 
 REPOSITORY = Path(__file__).parents[2]
 FIGURES = [f"figure_4_{number}" for number in range(1, 7)]
@@ -45,6 +45,11 @@ def folders(*overrides: str) -> dict[str, str]:
     return dict(folder_and_setup(*sorted(job)) for job in jobs(*overrides))
 
 
+def test_the_study_is_every_setup_that_a_figure_shows() -> None:
+    assert study_setups() == all_setups()
+
+
+@pytest.mark.slow
 def test_the_six_figures_need_24_runs() -> None:
     found = [folders(f"experiment={figure}") for figure in FIGURES]
     assert [len(runs) for runs in found] == [8, 8, 8, 4, 4, 4]
@@ -63,7 +68,8 @@ def test_a_run_is_named_by_what_was_chosen() -> None:
 @pytest.mark.skipif(
     not (shutil.which("make") and (REPOSITORY / "Makefile").is_file()), reason="needs make"
 )
-def test_make_reproduce_trains_each_setup_of_both_variants_once(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_make_reproduce_trains_each_setup_of_both_variants_seed_by_seed(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     python.chmod(0o755)
@@ -74,15 +80,17 @@ def test_make_reproduce_trains_each_setup_of_both_variants_once(tmp_path: Path) 
         capture_output=True,
     )
     runs: dict[str, str] = {}
-    commands = []
+    commands, seeds = [], []
     for line in (tmp_path / "calls").read_text().splitlines():
         _, module, *arguments = line.split()
         if module == "tvl_lightning.train":
+            seeds += [a for a in arguments if a.startswith("seed=")]
             own = ("variant=", "experiment=", "model=", "setup=")
             runs |= folders(*(a for a in arguments if a.startswith(own)))
         else:
             commands.append((module, *arguments))
     assert sorted(runs.values()) == sorted(map(str, all_setups()))
+    assert seeds == [f"seed={seed}" for seed in (0, 1, 2) for _ in range(len(seeds) // 3)]
     assert commands == [
         (f"tvl_lightning.paper.{name}", "outputs/reproduction/200_epochs")
         for name in ("figures", "claims", "report")
@@ -94,7 +102,8 @@ def test_a_figure_has_the_papers_settings(figure: str) -> None:
     for cfg in settings(f"experiment={figure}"):
         assert cfg["trainer"]["max_epochs"] == 200
         assert (cfg["data"]["batch_size"], cfg["data"]["val_size"]) == (100, 0)
-        assert cfg["optimizer"] == {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.01}
+        assert (cfg["optimizer"]["_target_"], cfg["optimizer"]["lr"]) == ("torch.optim.SGD", 0.01)
+        assert setup_of(cfg)
         assert cfg["scheduler"] is None
         model = cfg["model"]
         assert (model["horizon"], model["hidden_layers"], model["width"]) == (1.0, 6, 100)
@@ -190,9 +199,12 @@ def test_sizes_that_the_data_filled_in_are_the_papers() -> None:
         (["model.horizon=6"], "model.horizon=6: the paper's runs have 1.0"),
         (["model=fractional", "scheme.gamma=0.3"], "scheme.gamma=0.3"),
         (["optimizer.lr=0.1"], "optimizer.lr=0.1"),
-        (["+optimizer.momentum=0.9"], "optimizer.momentum=0.9: the paper's runs have 0"),
+        (["+optimizer.momentum=0.9"], "optimizer.momentum=0.9: the paper's runs have none"),
         (["+optimizer.weight_decay=0.1"], "optimizer.weight_decay=0.1"),
-        (["scheduler={_target_: my.Scheduler}"], "scheduler={'_target_': 'my.Scheduler'}"),
+        (["optimizer.tau.lr=0.1"], "optimizer.tau.lr=0.1: the paper's runs have none"),
+        (["scheduler={_target_: my.Scheduler}"], "scheduler._target_=my.Scheduler"),
+        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val=1"),
+        (["+callbacks.mine={_target_: my.Callback}"], "callbacks.mine._target_=my.Callback"),
         (["projection=positive"], "projection={"),
         (["model=fractional", "projection=none"], "projection={}: the paper's runs have"),
         (["optimizer=adam"], "optimizer._target_=torch.optim.Adam"),

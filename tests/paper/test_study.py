@@ -8,7 +8,14 @@ import pytest
 
 from tests.paper.made_up import all_setups, write_run
 from tvl_lightning.paper.setups import setup
-from tvl_lightning.paper.study import accuracy, epochs, last_tau, loss, over_seeds, read_study
+from tvl_lightning.paper.study import (
+    accuracy,
+    accuracy_at_the_end,
+    epochs,
+    loss,
+    over_seeds,
+    read_study,
+)
 
 SHOWN = setup("mnist", "resnet", "horizon")
 
@@ -83,16 +90,41 @@ def test_a_damaged_run_is_left_out_with_its_reason(
     assert said in line
 
 
-def test_a_layer_that_the_last_iteration_pruned_has_no_last_tau(tmp_path: Path) -> None:
-    write_run(tmp_path, SHOWN, tau=np.array([[1.0, 0.5], [1.1, 0.001]]), layers=[0])
+@pytest.mark.parametrize("status", ["stopped", "failed"])
+def test_a_run_that_was_cut_off_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
+    write_run(tmp_path, SHOWN, seed=0, status="finished")
+    write_run(tmp_path, SHOWN, seed=1, status=status)
+    write_run(tmp_path, SHOWN, seed=2, status="diverged")
+    assert sorted(read_study(tmp_path).find(SHOWN)) == [0, 2]
+    assert f"summary.json: the run has {status}" in caplog.text
+
+
+def test_seeds_are_those_with_a_run_of_every_setup(tmp_path: Path) -> None:
+    other = setup("mnist", "resnet", "l1")
+    for seed in (0, 1, 2):
+        write_run(tmp_path, SHOWN, seed)
+    for seed in (3, 2, 0):
+        write_run(tmp_path, other, seed)
+    study = read_study(tmp_path)
+    assert study.together([SHOWN, other]) == [0, 2]
+    assert study.together([SHOWN, setup("mnist", "resnet", "final")]) == []
+
+
+@pytest.mark.parametrize(("epochs", "mean"), [(20, 0.85), (9, 0.9)])
+def test_accuracy_at_the_end_is_the_mean_of_the_last_tenth(
+    tmp_path: Path, epochs: int, mean: float
+) -> None:
+    write_run(tmp_path, SHOWN, accuracy=[0.1] * (epochs - 1) + [0.8, 0.9])
     run = read_study(tmp_path).find(SHOWN)[0]
-    np.testing.assert_array_equal(last_tau(run), [1.1, np.nan])
+    assert accuracy_at_the_end(run) == pytest.approx(mean)
 
 
 def test_the_loss_has_the_penalty_in_it(tmp_path: Path) -> None:
     write_run(tmp_path, SHOWN, accuracy=[0.1, 0.8], loss=0.5)
     run = read_study(tmp_path).find(SHOWN)[0]
-    assert loss(run).tolist() == [0.75, 0.75]
+    assert loss(run).tolist() == [0.8, 0.8]
     assert accuracy(run).tolist() == [0.1, 0.8]
     assert epochs(run).tolist() == [0, 1]
 
@@ -100,7 +132,7 @@ def test_the_loss_has_the_penalty_in_it(tmp_path: Path) -> None:
 def test_mean_and_range_are_over_the_runs_that_have_a_value(tmp_path: Path) -> None:
     taus = np.array([[1.0, 0.5], [1.0, 0.4]]), np.array([[2.0, 0.7], [3.0, np.nan]])
     for seed, tau in enumerate(taus):
-        write_run(tmp_path, SHOWN, seed, tau=tau)
+        write_run(tmp_path, SHOWN, seed, tau=tau, layers=[0, 1])
     mean, least, greatest = over_seeds(
         read_study(tmp_path).find(SHOWN), lambda run: run.trajectory["tau"]
     )

@@ -3,66 +3,84 @@
     python -m tvl_lightning.paper.figures FOLDER
 
 writes figure_4_1 to figure_4_6, each as PNG and SVG, to FOLDER/figures. What goes beyond the paper,
-the authors' variants and tau=simplex, stands beside or below its panels. With several seeds a curve
-is their mean, and a band reaches from the least to the greatest.
+the authors' variants and tau=simplex, stands below its panels. With several seeds a curve is their
+mean, and a band reaches from the least to the greatest.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tvl_lightning.drawing.epochs import Curve, draw_epochs
+from tvl_lightning.drawing.labels import End, label_ends
+from tvl_lightning.drawing.page import blank_page, print_style, save
+from tvl_lightning.drawing.palette import style
+from tvl_lightning.drawing.tau import draw_mean_tau, draw_tau
 from tvl_lightning.files import replacing
 from tvl_lightning.paper.command import on_folder
 from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.paper.study import (
-    Study,
-    accuracy,
-    epochs,
-    loss,
-    over_seeds,
-    read_study,
-    tau,
-)
+from tvl_lightning.paper.study import Study, accuracy, epochs, loss, over_seeds, read_study, tau
 from tvl_lightning.runs.reading import Array, Run
 
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion MNIST"}
-MODELS = {"resnet": "ResNet", "fractional": "Fractional DNN"}
-LEARNED = {
+MODELS = {"resnet": "ResNet", "fractional": "Fractional"}
+VARIANTS = {"paper": "the paper", "authors": "authors' code"}
+SETUPS = {
     "learned": "no regularization",
     "l1": r"$\ell^1$ regularization",
     "horizon": "time horizon regularization",
     "final": r"final $\tau$ dependency",
+    "simplex": r"$\tau$ on the simplex, not in the paper",
 }
-SIMPLEX = {"simplex": r"$\tau$ on the simplex, not in the paper"}
-VARIANTS = {"paper": "the paper", "authors": "its authors' code"}
-
-_STYLES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
-_GREYS = [0.0, 0.55, 0.25, 0.75, 0.4, 0.85]  # along a map that is ordered in print, too
-_POINTS = 500  # of a curve over a logarithmic axis
+BEYOND = "simplex"  # what the paper has not
+# at the ends of curves
+NAMES = {
+    "learned": "none",
+    "l1": r"$\ell^1$",
+    "horizon": "horizon",
+    "final": r"final $\tau$",
+    "simplex": "simplex",
+}
 
 Quantity = tuple[str, Callable[[Run], Array]]
 ACCURACY: Quantity = ("accuracy", accuracy)
-LOSS: Quantity = ("cross entropy", loss)
+LOSS: Quantity = ("loss", loss)  # the cross entropy and the penalties
+
+_HEIGHT = 1.75  # inches, of a panel
+_DPI, _BINS = 130, 300  # most panels are narrower than 300 pixels
+_Panel = TypeVar("_Panel")
+
+
+class Compared(NamedTuple):
+    """A panel of curves over the epochs: a setup for each name."""
+
+    title: str
+    quantity: Quantity
+    setups: Mapping[str, Setup]
 
 
 def figure_4_1(study: Study) -> Figure:
     """Accuracies for learned and fixed τ; a column for each data set, a row for each variant."""
-    figure, grid = _grid(2, 2)
-    for row, (variant, title) in zip(grid, VARIANTS.items(), strict=True):
-        for axes, (data, name) in zip(row, DATA.items(), strict=True):
-            curves = {
-                f"{network}, {choice} $\\tau$": setup(data, model, choice, variant=variant)
-                for model, network in MODELS.items()
-                for choice in ("learned", "fixed")
-            }
-            _over_epochs(axes, study, curves, ACCURACY)
-            _entitle(axes, f"{name}, {title}")
-    return _with_legend(figure)
+    return _over_epochs(
+        study,
+        [
+            Compared(
+                f"{name}, {title}",
+                ACCURACY,
+                {
+                    network + of: setup(data, model, choice, variant=variant)
+                    for model, network in MODELS.items()
+                    for choice, of in (("learned", ""), ("fixed", ", fixed"))
+                },
+            )
+            for variant, title in VARIANTS.items()
+            for data, name in DATA.items()
+        ],
+    )
 
 
 def figure_4_2(study: Study) -> Figure:
@@ -94,111 +112,97 @@ FIGURES = [figure_4_1, figure_4_2, figure_4_3, figure_4_4, figure_4_5, figure_4_
 
 
 def _setups(study: Study, model: str) -> Figure:
-    """A row for each data set: accuracy and loss of the paper's variant, then of the authors'."""
-    figure, grid = _grid(2, 4)
-    for row, (data, name) in zip(grid, DATA.items(), strict=True):
-        panels = [(variant, q) for variant in VARIANTS for q in (ACCURACY, LOSS)]
-        for axes, (variant, quantity) in zip(row, panels, strict=True):
-            curves = {
-                label: setup(data, model, choice, variant=variant)
-                for choice, label in (LEARNED | SIMPLEX).items()
-                if choice in LEARNED or variant == "paper"
-            }
-            _over_epochs(axes, study, curves, quantity)
-            _entitle(axes, f"{name}, {VARIANTS[variant]}")
-    return _with_legend(figure)
+    """A row for each data set, accuracy and loss: the paper's variant, then the authors'."""
+    return _over_epochs(
+        study,
+        [
+            Compared(
+                f"{name}, {title}",
+                quantity,
+                {
+                    label: setup(data, model, choice, variant=variant)
+                    for choice, label in NAMES.items()
+                    if choice != BEYOND or variant == "paper"
+                },
+            )
+            for variant, title in VARIANTS.items()
+            for data, name in DATA.items()
+            for quantity in (ACCURACY, LOSS)
+        ],
+    )
+
+
+def _over_epochs(study: Study, panels: Sequence[Compared]) -> Figure:
+    def draw(axes: Axes, panel: Compared) -> list[End]:
+        label, values = panel.quantity
+        curves = {}
+        for number, (name, shown) in enumerate(panel.setups.items()):
+            if runs := study.find(shown):
+                mean, *band = over_seeds(runs, values)
+                x, _, _ = over_seeds(runs, epochs)
+                curves[name] = Curve(x, mean, style(number), (band[0], band[1]))
+        axes.set_ylabel(label)
+        return draw_epochs(axes, curves) or _say_that_there_is_none(axes)
+
+    return _page(panels, [panel.title for panel in panels], draw)
 
 
 def _time_steps(study: Study, model: str, *, pruned: bool) -> Figure:
-    """The paper's four panels; right of them the authors' variant; below them the simplex."""
+    """The paper's four panels, then the authors' where they differ, then the simplex."""
 
     def panel(choice: str, variant: str = "paper") -> Setup:
         return setup("fashion_mnist", model, choice, pruned, variant)
 
-    def theirs(choice: str) -> Setup | None:
-        return panel(choice, "authors") if panel(choice, "authors") != panel(choice) else None
+    def draw(axes: Axes, shown: Setup) -> list[End]:
+        runs = study.find(shown)
+        if not runs:
+            return _say_that_there_is_none(axes)
+        paths = [_from_the_start(run) for run in runs.values()]
+        left = [run.summary["layers"] for run in runs.values()]
+        n = min(map(len, paths))
+        if len(paths) == 1:
+            return draw_tau(axes, range(n), paths[0], left=left[0], bins=_BINS)
+        return draw_mean_tau(axes, range(n), [path[:n] for path in paths], left, _BINS)
 
-    paper = (("learned", "l1"), ("horizon", "final"))
-    rows = [[*map(panel, row), *map(theirs, row)] for row in paper]
-    rows.append([panel("simplex"), None, None, None])
-    columns = [column for column in zip(*rows, strict=True) if any(column)]
-    figure = _figure(len(rows), len(columns))
-    mosaic: Any = [list(row) for row in zip(*columns, strict=True)]
-    for shown, axes in figure.subplot_mosaic(mosaic, empty_sentinel=None).items():
-        _over_iterations(axes, study, shown)
-        of = ", authors' code" if shown.variant == "authors" else ""
-        _entitle(axes, (LEARNED | SIMPLEX)[shown.tau] + of)
-    return _with_legend(figure)
-
-
-def _figure(rows: int, columns: int) -> Figure:
-    return Figure(figsize=(3.1 * columns, 2.5 * rows + 0.5), layout="constrained")
+    paper = [panel(choice) for choice in SETUPS if choice != BEYOND]
+    theirs = [panel(shown.tau, "authors") for shown in paper]
+    shown = [*paper, *(s for s in theirs if s not in paper), panel(BEYOND)]
+    titles = [SETUPS[s.tau] + ", authors' code" * (s.variant == "authors") for s in shown]
+    return _page(shown, titles, draw)
 
 
-def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = _figure(rows, columns)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, [list(row) for row in axes]
+def _from_the_start(run: Run) -> Array:
+    """τ after 0, 1, 2 ... iterations; the paper's setups begin with T/n each, where T is 1."""
+    path = tau(run)
+    if run.trajectory["iteration"][0] == 0:
+        return path
+    return np.concatenate((np.full((1, path.shape[1]), 1 / path.shape[1]), path))
 
 
-def _entitle(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize="medium")
-
-
-def _over_epochs(axes: Axes, study: Study, curves: dict[str, Setup], quantity: Quantity) -> None:
-    label, values = quantity
-    for number, (name, shown) in enumerate(curves.items()):
-        if runs := study.find(shown):
-            x, _, _ = over_seeds(runs, epochs)
-            _draw(axes, number, x, over_seeds(runs, values), name)
-    axes.set(xlabel="epoch", ylabel=label)
-    _leave_out_the_first_epochs(axes)
-    _say_if_empty(axes, curves.values())
-
-
-def _leave_out_the_first_epochs(axes: Axes) -> None:
-    """Let the vertical axis span what follows the first twentieth, where the curves differ."""
-    shown = [y[len(y) // 20 + 1 :] for y in (np.asarray(line.get_ydata()) for line in axes.lines)]
-    values = np.concatenate([*shown, []])
-    if np.isfinite(values).any():
-        low, high = np.nanmin(values), np.nanmax(values)
-        margin = 0.05 * (high - low) or 0.05
-        axes.set_ylim(low - margin, high + margin)
-
-
-def _over_iterations(axes: Axes, study: Study, shown: Setup) -> None:
-    if runs := study.find(shown):
-        statistics = over_seeds(runs, tau)
-        n = len(statistics[0])
-        kept = np.unique(np.geomspace(1, n, _POINTS).round().astype(int)) - 1
-        for layer in range(statistics[0].shape[1]):
-            name = rf"$\tau^{{({layer})}}$"
-            _draw(axes, layer, kept + 1, [s[kept, layer] for s in statistics], name)
-    axes.set(xscale="log", xlabel="iteration", ylabel=r"$\tau$")
-    _say_if_empty(axes, [shown])
-
-
-def _draw(axes: Axes, number: int, x: Array, band: Iterable[Array], label: str) -> None:
-    mean, least, greatest = band
-    colour = mpl.colormaps["viridis"](_GREYS[number % len(_GREYS)])
-    style = _STYLES[number % len(_STYLES)]
-    axes.plot(x, mean, color=colour, linestyle=style, linewidth=1.2, label=label)
-    if not np.array_equal(least, greatest, equal_nan=True):
-        axes.fill_between(x, least, greatest, color=colour, alpha=0.25, linewidth=0)
-
-
-def _say_if_empty(axes: Axes, wanted: Iterable[Setup]) -> None:
-    if not axes.lines:
-        text = "no run of\n" + "\n".join(map(str, wanted))
-        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, fontsize=6)
-
-
-def _with_legend(figure: Figure) -> Figure:
-    handles = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
-    if handles:
-        columns = min(3, int(figure.get_figwidth() // 3))  # a label takes up to three inches
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns)
+def _page(
+    panels: Sequence[_Panel], titles: Sequence[str], draw: Callable[[Axes, _Panel], list[End]]
+) -> Figure:
+    """The panels in two columns; a last one without a neighbour takes both."""
+    numbers = range(len(panels))
+    rows: list[Any] = [[n, min(n + 1, numbers[-1])] for n in numbers[::2]]
+    with print_style():
+        figure = blank_page(_HEIGHT * len(rows))
+        grid = figure.subplot_mosaic(rows)
+        ends = {}
+        for number, panel, title in zip(numbers, panels, titles, strict=True):
+            axes = grid[number]
+            ends[axes] = draw(axes, panel)
+            axes.set_title(title, fontsize=8)
+            if number not in rows[-1]:
+                axes.set_xlabel("")
+        label_ends(figure, ends)
     return figure
+
+
+def _say_that_there_is_none(axes: Axes) -> list[End]:
+    axes.text(0.5, 0.5, "no run", ha="center", va="center", transform=axes.transAxes)
+    axes.set(xticks=[], yticks=[])
+    return []
 
 
 def draw_figures(
@@ -211,8 +215,8 @@ def draw_figures(
         figure = draw(study)
         missing[draw.__name__] = sorted(map(str, study.missing))
         for ending in endings:
-            with replacing(folder / f"{draw.__name__}.{ending}") as part:
-                figure.savefig(part, dpi=110, format=ending)
+            with print_style(), replacing(folder / f"{draw.__name__}.{ending}") as part:
+                save(figure, part, ending, _DPI)
     return missing
 
 

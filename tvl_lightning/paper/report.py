@@ -1,52 +1,64 @@
-"""Write up a reproduction of the paper: figures, claims, and what the runs came to.
+"""Write up a reproduction of the paper: what came of it, to read, and all that was measured.
 
     python -m tvl_lightning.paper.report FOLDER [DOCS]
 
 reads the runs under FOLDER and writes reproduction.md, claims.md and the six figures to DOCS, which
-is FOLDER/report where it is not given.
+is FOLDER/report where it is not given. DOCS/learned.md, where there is one, is what a reader has
+learned from the runs: it is taken in as it is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tvl_lightning.files import replacing
 from tvl_lightning.paper.claims import (
-    CLAIMS,
-    Verdict,
+    INTRODUCTION,
+    VARIANTS,
     as_markdown,
     in_words,
-    judge,
+    judge_all,
     summary_table,
 )
 from tvl_lightning.paper.command import on_folder
+from tvl_lightning.paper.comparisons import (
+    BETWEEN_VARIANTS,
+    COMPARISONS,
+    comparison_table,
+)
 from tvl_lightning.paper.figures import FIGURES, draw_figures
-from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.paper.study import Study, accuracy, last_tau, loss, read_study, tau
-from tvl_lightning.runs.reading import Run
+from tvl_lightning.paper.frozen import frozen_table
+from tvl_lightning.paper.judging import HOLDS, Verdict
+from tvl_lightning.paper.numbers import number_table
+from tvl_lightning.paper.setups import study_setups
+from tvl_lightning.paper.study import (
+    EPOCHS,
+    SEEDS,
+    MeasuredRun,
+    Study,
+    accuracy_at_the_end,
+    loss,
+    read_study,
+)
+from tvl_lightning.runs.markdown import escaped, in_figures, table
 
-# Where the authors' code differs from the paper: what differs, and in which setups it shows.
-DIFFERENCES: dict[str, tuple[str, Callable[[Setup], bool]]] = {
-    "History and gradient of the Fractional DNN": (
-        "The authors' sum in (2.2) starts at j = 0 with y[0] taken as 0, and no gradient passes "
-        "through a(ℓ, j).",
-        lambda s: s.model == "fractional",
-    ),
-    "Final τ of the ResNet": (
-        "In the authors' code no gradient passes through the last τ.",
-        lambda s: s.model == "resnet" and s.tau == "final" and not s.pruned,
-    ),
-    "Fixed τ of the ResNet": (
-        "In the authors' code only τ(0) is fixed, the others are learned.",
-        lambda s: s.model == "resnet" and s.tau == "fixed",
-    ),
-    "Pruning": (
-        "The paper prunes whenever a layer is under the threshold, which is read here as: after "
-        "every iteration, all such layers. The authors prune once an epoch, one layer at a time.",
-        lambda s: s.pruned,
-    ),
-}
+Verdicts = list[dict[str, Verdict]]
+
+# Where the authors' code does something else than the paper says; conf/variant has the options.
+DIFFERENCES = [
+    ("learning rate, optimizer", "mini-batch SGD, rate not given", "0.01, no momentum", "theirs"),
+    ("fractional order γ", "not given", "0.5", "theirs"),
+    ("projection", "a step that ensures τ > 0", "τ ≥ 0.0001 before each forward pass", "theirs"),
+    ("first term of the fractional history", "j = 1", "j = 0, y[0] taken as 0", "both"),
+    ("gradient through a(ℓ, j)", "that of (P)", "none", "both"),
+    ("gradient through the last τ, final", "that of (P)", "none", "both"),
+    ("fixed τ, ResNet", "all", "τ(0) alone; the others are learned", "both"),
+    ("pruning", "whenever |τ| < ε Σ|τ|", "once an epoch, one layer", "both"),
+    ("weight of the horizon penalty, of ℓ1", "1/2, 0.01", "0.5, 0.01", "the same"),
+    ("the recorded τ", "after every iteration", "before the projection", "after the projection"),
+]
 
 
 def report(folder: Path, docs: Path | None = None) -> None:
@@ -54,149 +66,185 @@ def report(folder: Path, docs: Path | None = None) -> None:
     docs = docs or folder / "report"
     study = read_study(folder)
     missing = draw_figures(study, docs / "figures", endings=("png",))
-    verdicts = [judge(study, claim) for claim in CLAIMS]
-    sections = [
-        ["# The paper, reproduced"],
-        _conditions(study),
-        ["## Claims", *summary_table(verdicts), "", "[claims.md](claims.md) has every figure."],
-        ["## Claims that do not hold", *_failures(verdicts)],
-        ["## Figures", *_figures(missing)],
-        ["## Where the paper and its authors' code differ", *_differences(study)],
-        ["## Beyond the paper", *_simplex(study)],
-        ["## Runs", *_runs(study)],
+    verdicts = judge_all(study)
+    learned = docs / "learned.md"
+    sections = {
+        "# The paper, reproduced": _conditions(study),
+        "## What is learned": learned.read_text().splitlines() if learned.is_file() else [],
+        "## What the paper says": [*_verdicts(verdicts)],
+        "## Its numbers": number_table(study),
+        "## What is better, and by how much": [*_comparisons(study)],
+        "## The way of τ to T": _ties(study),
+        "## Where the authors' code differs": _differences(study),
+        "## What was frozen": [
+            "In version 0.1 a τ that touched the floor got no gradient any more. Its runs, seed 0, "
+            "and these, means over the seeds; after the last epoch.",
+            "",
+            *frozen_table(study),
+        ],
+        "## Figures": [*_figures(missing)],
+    }
+    _write(docs / "reproduction.md", {title: body for title, body in sections.items() if body})
+    claims = {"": as_markdown(verdicts).splitlines(), "## Runs": _runs(study)}
+    _write(docs / "claims.md", claims)
+    print(f"written: {docs / 'reproduction.md'}, {docs / 'claims.md'}")
+
+
+def _write(path: Path, sections: dict[str, list[str]]) -> None:
+    blocks = [
+        "\n".join([*([title, ""] if title else []), *body]) for title, body in sections.items()
     ]
-    with replacing(docs / "reproduction.md") as part:
-        part.write_text("\n".join("\n".join([s[0], "", *s[1:], ""]) for s in sections))
-    with replacing(docs / "claims.md") as part:
-        part.write_text(as_markdown(verdicts))
-    print(f"written: {docs / 'reproduction.md'}")
+    with replacing(path) as part:
+        part.write_text("\n\n".join(block.strip() for block in blocks) + "\n", encoding="utf-8")
 
 
 def _conditions(study: Study) -> list[str]:
-    runs = [run for found in study.runs.values() for run in found.values()]
-    seeds = sorted({run.summary["seed"] for run in runs})
-    hours = sum(_seconds(run) for run in runs) / 3600
+    runs = study.every_run()
+    seeds = sorted({seed for found in study.runs.values() for seed in found})
+    whole = study.together(study.runs)
 
     def all_of(name: str) -> str:
-        values = {str(run.summary[name]) for run in runs}
-        return ", ".join(sorted(values))
+        return ", ".join(sorted({escaped(str(_known(run.summary, name))) for run in runs}))
 
     versions = {
-        f"{name} {version}" for run in runs for name, version in run.summary["versions"].items()
+        escaped(f"{name} {version}")
+        for run in runs
+        for name, version in run.summary["versions"].items()
     }
-    return [
+    lines = [
         "Made by `python -m tvl_lightning.paper.report` from the run directories that "
-        "`make reproduce` leaves; nothing is typed in. Settings: Section 4 of the paper, and where "
-        "it is silent its authors' code.",
+        "`make reproduce` leaves. Every number is taken from them. [claims.md](claims.md) has them "
+        "all.",
         "",
-        f"- {len(runs)} runs of {len(study.runs)} setups, seeds: {', '.join(map(str, seeds))}",
-        f"- epochs: {all_of('epochs')}",
-        f"- machine: {all_of('device')} a run",
-        f"- versions: {', '.join(sorted(versions))}",
-        f"- time: {hours:.1f} hours of training in all, runs side by side counted one by one",
+        f"- {len(runs)} runs of {len(study.runs)} setups; seeds: {', '.join(map(str, seeds))}",
+        f"- epochs: {all_of('epochs')}; engine: {all_of('engine')}; {all_of('device')} a run",
+        f"- commit {all_of('git_commit')}; {', '.join(sorted(versions))}",
+        f"- {sum(run.summary['seconds'] for run in runs) / 3600:.1f} hours of training, runs side "
+        "by side counted one by one",
+    ]
+    lacking = [str(shown) for shown in study_setups() if shown not in study.runs]
+    if len(whole) < SEEDS or lacking:
+        named = f" ({', '.join(lacking)})" if 0 < len(lacking) < 10 else ""
+        lines += [
+            "",
+            "> **The study is not complete.** Seeds with a run of each of these setups: "
+            f"{len(whole)} of {SEEDS}. Setups without any run: {len(lacking)}{named}. What is said "
+            "below is what was seen so far.",
+        ]
+    if any(run.summary["epochs"] < EPOCHS and not run.summary["diverged_at"] for run in runs):
+        lines += ["", f"> **Some runs are shorter than the paper's {EPOCHS} epochs.**"]
+    return lines
+
+
+def _known(summary: dict[str, Any], name: str) -> Any:
+    value = summary.get(name, "not said")
+    return value.get("name", value) if isinstance(value, dict) else value
+
+
+def _verdicts(verdicts: Verdicts) -> Iterator[str]:
+    yield INTRODUCTION
+    yield ""
+    yield from summary_table(verdicts)
+    yield ""
+    for number, by_variant in enumerate(verdicts, start=1):
+        for variant in VARIANTS:
+            verdict = by_variant.get(variant)
+            if verdict and verdict.complete and verdict.word != HOLDS:
+                yield f"- {number}, `{variant}`: {in_words(verdict)}"
+
+
+def _comparisons(study: Study) -> Iterator[str]:
+    yield (
+        "Accuracy at the end, in percentage points: the mean of the differences between runs with "
+        "the same seed, and a 95% t interval for it, in bold where it leaves out 0. Three seeds "
+        "are few: the interval is 2.5 times their standard deviation to either side, so small "
+        "differences cannot show; and of so many intervals one in twenty leaves out 0 by chance. "
+        "Variant `paper`."
+    )
+    yield ""
+    yield from comparison_table(study, COMPARISONS, "paper")
+
+
+def _ties(study: Study) -> list[str]:
+    """Penalty, final and simplex, and no tie at all, side by side."""
+    rows = []
+    for shown in sorted(study.runs):
+        if shown.pruned or shown.variant == "authors" or shown.data != "fashion_mnist":
+            continue
+        found = list(study.runs[shown].values())
+        rows.append(
+            [
+                str(shown),
+                _mean(100 * accuracy_at_the_end(run) for run in found) + "%",
+                _mean(loss(run)[-1] for run in found),
+                _mean(run.measures.sum_end for run in found),
+                _mean(min(_given(run.measures.least)) for run in found),
+                _mean(max(_given(run.measures.on_floor)) for run in found),
+                _mean(run.measures.off_horizon for run in found),
+            ]
+        )
+    header = ["", "accuracy", "loss", "Σ τ", "least τ", "on the floor", "median |Σ τ - T|"]
+    return [
+        "Means over the seeds, Fashion MNIST, at the end or over all iterations; the floor: of the "
+        "τ that lies there most, the share of the iterations.",
+        "",
+        *table([cell.replace("|", "\\|") for cell in header], rows),
     ]
 
 
-def _seconds(run: Run) -> float:
-    return float(run.summary["iterations"] / run.summary["iterations_per_second"])
+def _mean(values: Any) -> str:
+    return in_figures(float(np.mean(list(values))))
 
 
-def _failures(verdicts: list[dict[str, Verdict]]) -> Iterator[str]:
-    for number, (claim, by_variant) in enumerate(zip(CLAIMS, verdicts, strict=True), start=1):
-        for variant, verdict in by_variant.items():
-            against = [finding for finding in verdict.findings if finding.holds is False]
-            if not against:
-                continue
-            told = [finding for finding in verdict.findings if finding.holds is not None]
-            seen = "; ".join(f"{f.subject} (seed {f.seed}): {in_words(f.seen)}" for f in against)
-            yield (
-                f"**Claim {number}, variant `{variant}`.** {claim.sentence} Read as: "
-                f"{claim.measure} Against it: {len(against)} of {len(told)} findings. {seen}."
-            )
-            yield ""
+def _given(values: list[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _differences(study: Study) -> list[str]:
+    return [
+        *table(
+            ["", "the paper", "its authors' code", "here"],
+            [[cell.replace("|", "\\|") for cell in row] for row in DIFFERENCES],
+        ),
+        "",
+        "What it changes: accuracy at the end, the paper's variant less the authors'.",
+        "",
+        *comparison_table(study, BETWEEN_VARIANTS, "paper"),
+    ]
 
 
 def _figures(missing: dict[str, list[str]]) -> Iterator[str]:
     for draw in FIGURES:
         name = draw.__name__
         number = name.removeprefix("figure_").replace("_", ".")
+        lacking = f" Runs are missing: {', '.join(missing[name])}." if missing[name] else ""
         yield f"![Figure {number}](figures/{name}.png)"
         yield ""
-        yield f"Figure {number}. {draw.__doc__}"
-        if missing[name]:
-            yield f"Runs are missing: {', '.join(missing[name])}."
+        yield f"Figure {number}. {(draw.__doc__ or '').strip()}{lacking}"
         yield ""
 
 
-def _differences(study: Study) -> Iterator[str]:
-    for title, (text, concerns) in DIFFERENCES.items():
-        pairs = [
-            (shown, other)
-            for shown in sorted(study.runs)
-            if shown.variant == "paper" and concerns(shown)
-            for other in [setup(shown.data, shown.model, shown.tau, shown.pruned, "authors")]
-            if other in study.runs
-        ]
-        yield f"**{title}.** {text} " + (
-            "Seen at the end of training, the paper's variant against the authors':"
-            if pairs
-            else "No setup was run in both variants."
-        )
-        yield ""
-        for shown, other in pairs:
-            one, two = study.runs[shown], study.runs[other]
-            for seed in sorted(one.keys() & two.keys()):
-                yield (
-                    f"- {str(shown).removesuffix('-paper')}, seed {seed}: {_end(one[seed])}; "
-                    f"against {_end(two[seed])}"
-                )
-        if pairs:
-            yield ""
+def _runs(study: Study) -> list[str]:
+    header = ["setup", "seed", "accuracy at the end", "last", "loss", "τ at the end", "Σ τ"]
+    rows = [
+        [str(shown), str(seed), *_row(run)]
+        for shown in sorted(study.runs)
+        for seed, run in sorted(study.runs[shown].items())
+    ]
+    return table([*header, "parameters", "minutes"], rows)
 
 
-def _end(run: Run) -> str:
-    last = ", ".join("pruned" if np.isnan(value) else f"{value:.3f}" for value in last_tau(run))
-    return f"accuracy {accuracy(run)[-1]:.2%}, τ = ({last})"
-
-
-def _simplex(study: Study) -> Iterator[str]:
-    yield (
-        "`tau=simplex` keeps τ > 0 and Σ τ = T by parametrisation, so that neither a negative last "
-        "τ nor a penalty against the projection can arise."
-    )
-    yield ""
-    for shown in sorted(study.runs):
-        for seed, run in sorted(study.runs[shown].items()):
-            if shown.tau == "simplex":
-                deviation = np.nanmax(np.abs(np.nansum(tau(run), axis=1) - 1))
-                yield (
-                    f"- {shown}, seed {seed}: {_end(run)}; least τ of all iterations "
-                    f"{np.nanmin(tau(run)):.2g}, greatest |Σ τ - T| {deviation:.1g}"
-                )
-
-
-def _runs(study: Study) -> Iterator[str]:
-    yield (
-        "| setup | seed | accuracy | best | loss | Σ τ | layers | parameters | minutes |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    )
-    for shown in sorted(study.runs):
-        for seed, run in sorted(study.runs[shown].items()):
-            yield f"| {shown} | {seed} | {_row(run)} |"
-
-
-def _row(run: Run) -> str:
-    return " | ".join(
-        [
-            f"{accuracy(run)[-1]:.2%}",
-            f"{np.nanmax(accuracy(run)):.2%}",
-            f"{loss(run)[-1]:.4f}",
-            f"{np.nansum(last_tau(run)):.3f}",
-            str(len(run.summary["layers"])),
-            f"{run.summary['parameters']:,}",
-            f"{_seconds(run) / 60:.1f}",
-        ]
-    )
+def _row(run: MeasuredRun) -> list[str]:
+    tau = ", ".join("pruned" if value is None else f"{value:.3f}" for value in run.measures.end)
+    return [
+        f"{accuracy_at_the_end(run):.2%}",
+        f"{run.metrics['test/acc'][-1]:.2%}",
+        f"{loss(run)[-1]:.4f}",
+        tau,
+        f"{run.measures.sum_end:.3f}",
+        f"{run.summary['parameters']:,}",
+        f"{run.summary['seconds'] / 60:.1f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvl_lightning.limits import InputError
+from tvl_lightning.runs.same import flat
 
 _DATA = {
     "tvl_lightning.data.MNIST": "mnist",
@@ -23,7 +24,7 @@ _RULES = {
 }
 
 # What the paper, or where it is silent its authors' code, has in every run.
-_COMMON = {
+_COMMON: dict[str, dict[str, Any]] = {
     "model": {
         "_target_": "tvl_lightning.networks.perceptron",
         "width": 100,
@@ -34,10 +35,22 @@ _COMMON = {
     },
     "scheme": {"gamma": 0.5, "learn_gamma": False, "tau_floor": 1e-4},
     "tau": {"initial": None},
-    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0, "weight_decay": 0},
-    "scheduler": None,
+    "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.01},
     "pruning": {"epsilon": 0.01, "warmup": 0, "min_hidden_layers": 1, "force": False},
     "data": {"batch_size": 100, "val_size": 0},
+}
+# Beside these, what cannot change a number; all else in these groups is no run of the paper.
+_HARMLESS = {
+    "optimizer": {"_partial_"},
+    "scheduler": set[str](),
+    "trainer": {
+        *("_target_", "accelerator", "devices", "max_epochs", "num_sanity_val_steps"),
+        *("enable_model_summary", "enable_progress_bar", "log_every_n_steps"),
+    },
+    "callbacks": {
+        *("recorder", "metrics", "rate", "board", "best_checkpoint", "last_checkpoint"),
+        *("progress_bar", "rich_progress_bar", "model_summary", "lr_monitor"),
+    },
 }
 # The data's, which a run may fill in.
 _SIZES = {"in_shape": [1, 28, 28], "classes": 10}
@@ -86,6 +99,8 @@ def setup_of(settings: Mapping[str, Any]) -> Setup:
     for key, value, wanted in _compared(settings, _COMMON, ""):
         if value != wanted:
             raise InputError(f"{key}={value}: the paper's runs have {wanted}")
+    for key, value in _strange(settings):
+        raise InputError(f"{key}={value}: the paper's runs have none")
     for name, wanted in _SIZES.items():
         value = settings["model"].get(name)
         if value not in (None, wanted):
@@ -113,6 +128,19 @@ def _compared(
             yield from _compared(settings[name], value, f"{prefix}{name}.")
         else:
             yield prefix + name, settings[name], value
+
+
+def _strange(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What is said, apart from null, 0 and false, in groups of which all is known."""
+    for group, harmless in _HARMLESS.items():
+        known = {*harmless, *_COMMON.get(group, {})}
+        for name, value in (settings.get(group) or {}).items():
+            if name not in known:
+                yield from (
+                    (f"{group}.{leaf}", inner)
+                    for leaf, inner in flat({name: value}).items()
+                    if inner not in (None, 0, {})
+                )
 
 
 def _named(settings: Mapping[str, Any], group: str, names: Mapping[str, str]) -> str:
@@ -156,3 +184,25 @@ def setup(data: str, model: str, tau: str, pruned: bool = False, variant: str = 
     """The setup of a variant, which is that of both where they do not differ."""
     differs = model == "fractional" or tau in ("fixed", "final") or pruned
     return Setup(data, model, tau, pruned, variant if differs else "")
+
+
+def study_setups() -> list[Setup]:
+    """What the six figures show, in both variants, and the simplex: a run of each for a seed."""
+    shown = {
+        setup(data, model, tau, variant=variant)
+        for variant in ("paper", "authors")
+        for data in ("mnist", "fashion_mnist")
+        for model in ("resnet", "fractional")
+        for tau in ("learned", "fixed", "l1", "horizon", "final")
+    }
+    shown |= {
+        setup("fashion_mnist", "resnet", tau, True, variant)
+        for variant in ("paper", "authors")
+        for tau in ("learned", "l1", "horizon", "final")
+    }
+    shown |= {
+        setup(data, model, "simplex")
+        for data in ("mnist", "fashion_mnist")
+        for model in ("resnet", "fractional")
+    }
+    return sorted(shown | {setup("fashion_mnist", "resnet", "simplex", True)})

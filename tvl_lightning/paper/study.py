@@ -1,48 +1,71 @@
 """The runs of the paper's setups, found under a folder."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tvl_lightning.files import read_json
 from tvl_lightning.limits import InputError
+from tvl_lightning.paper.measures import Measures, measured
 from tvl_lightning.paper.setups import Setup, setup_of
 from tvl_lightning.runs.reading import Array, Run, read_run
 
 log = logging.getLogger(__name__)
 
+EPOCHS = 200  # the paper's
+SEEDS = 3  # fewer decide nothing
+
+
+@dataclass(frozen=True)
+class MeasuredRun(Run):
+    """A run, and what needs every iteration of it."""
+
+    measures: Measures
+
 
 @dataclass(frozen=True)
 class Study:
-    """Runs by setup, each setup's by seed.
+    """Runs by setup, each setup's by seed; never without any.
 
     Attributes:
         runs: the runs that have ended.
         missing: setups that were asked for and have no run.
     """
 
-    runs: dict[Setup, dict[int, Run]]
+    runs: dict[Setup, dict[int, MeasuredRun]]
     missing: set[Setup] = field(default_factory=set)
 
-    def find(self, setup: Setup) -> dict[int, Run]:
+    def find(self, setup: Setup) -> dict[int, MeasuredRun]:
         """The runs of a setup by seed; a setup without any goes to `missing`."""
         found = self.runs.get(setup, {})
         if not found:
             self.missing.add(setup)
         return found
 
+    def every_run(self) -> list[MeasuredRun]:
+        """All runs, in the order of their setups and seeds."""
+        return [run for _, runs in sorted(self.runs.items()) for _, run in sorted(runs.items())]
+
+    def together(self, setups: Iterable[Setup]) -> list[int]:
+        """The seeds with which every one of these setups has a run."""
+        found = [set(self.find(setup)) for setup in setups]
+        return sorted(set.intersection(*found)) if found else []
+
+
+MEASURES = "measures.json"  # in a published run, see publish.py
 
 # What the figures and the claims read of a run.
-_READ = {
+READ = {
     "metrics": ["epoch", "test/acc", "test/task_loss"],
     "trajectory": ["iteration", "tau", "loss"],
     "summary": [
         "epochs",
         "iterations",
-        "iterations_per_second",
+        "seconds",
         "parameters_before",
         "parameters",
         "layers",
@@ -62,7 +85,7 @@ def read_study(folder: str | Path) -> Study:
     Raises:
         InputError: where no run is found.
     """
-    runs: dict[Setup, dict[int, Run]] = {}
+    runs: dict[Setup, dict[int, MeasuredRun]] = {}
     for path in sorted(Path(folder).rglob("summary.json")):
         try:
             setup, seed, run = _read(path.parent)
@@ -85,19 +108,41 @@ def read_study(folder: str | Path) -> Study:
     return Study(runs)
 
 
-def _read(folder: Path) -> tuple[Setup, int, Run]:
+def _read(folder: Path) -> tuple[Setup, int, MeasuredRun]:
     run = read_run(folder)
+    status = run.summary.get("status", "finished")
+    if status not in ("finished", "diverged"):
+        raise InputError(f"summary.json: the run has {status}")
     try:
         setup, seed = setup_of(run.summary["settings"]), int(run.summary["seed"])
     except InputError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"summary.json: not of this package's training: {error!r}") from None
-    for part, names in _READ.items():
+    for part, names in READ.items():
         for name in names:
             if name not in getattr(run, part):
                 raise InputError(f"{name} is missing in its {part}")
-    return setup, seed, run
+    published = folder / MEASURES
+    measures = _measures(published) if published.is_file() else measured(run)
+    rows = {name: run.trajectory[name] for name in READ["trajectory"]}
+    if published.is_file():
+        rows = _every_row(rows)
+    return setup, seed, MeasuredRun(folder, run.metrics, rows, run.summary, measures)
+
+
+def _every_row(rows: dict[str, Array]) -> dict[str, Array]:
+    """The rows of a published run, each for those that were left out before it, too."""
+    every = np.arange(rows["iteration"][0], rows["iteration"][-1] + 1)
+    index = np.searchsorted(rows["iteration"], every)
+    return {name: values[index] for name, values in rows.items()} | {"iteration": every}
+
+
+def _measures(path: Path) -> Measures:
+    try:
+        return Measures(**read_json(path))
+    except TypeError as error:
+        raise InputError(f"{path}: not the measures of a run: {error}") from None
 
 
 def epochs(run: Run) -> Array:
@@ -108,6 +153,11 @@ def epochs(run: Run) -> Array:
 def accuracy(run: Run) -> Array:
     """Accuracy on the test images at each row of the metrics, in [0, 1]."""
     return run.metrics["test/acc"]
+
+
+def accuracy_at_the_end(run: Run) -> float:
+    """The mean test accuracy of the last tenth of the epochs: of 20 epochs of the paper's 200."""
+    return float(np.nanmean(accuracy(run)[-max(1, run.summary["epochs"] // 10) :]))
 
 
 def loss(run: Run) -> Array:
@@ -121,13 +171,9 @@ def tau(run: Run) -> Array:
     return run.trajectory["tau"]
 
 
-def last_tau(run: Run) -> Array:
-    """τ at the end of training, shape (L-1,), NaN where the layer was pruned."""
-    last = tau(run)[-1]
-    return np.where(np.isin(np.arange(len(last)), run.summary["layers"]), last, np.nan)
-
-
-def over_seeds(runs: dict[int, Run], values: Callable[[Run], Array]) -> tuple[Array, Array, Array]:
+def over_seeds(
+    runs: Mapping[int, Run], values: Callable[[Run], Array]
+) -> tuple[Array, Array, Array]:
     """Mean, least and greatest of `values` at each index over the runs that have them."""
     arrays: list[Any] = [values(run) for run in runs.values()]
     length = min(len(array) for array in arrays)
