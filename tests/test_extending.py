@@ -207,7 +207,7 @@ def test_a_command_finds_the_file_beside_the_user(follow: Follow, command: Comma
     follow(RECIPES["A field"], "model.width=12")
     done = command(*RECIPES["A field"].commands[1])  # a process of its own, without our sys.path
     assert done.returncode == 0, done.stderr
-    assert "evaluation.json" in done.stdout
+    assert "accuracy" in done.stdout
 
 
 def run_script(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

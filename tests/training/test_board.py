@@ -233,6 +233,7 @@ def test_a_killed_run_that_goes_on_has_every_point_once(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert max(step for step, _ in scalars(events(tmp_path / "run"))["tau/00"]) > ITERATIONS
+    time.sleep(1.1)  # event files are read in the order of the seconds in their names
     train(tmp_path / "run", resume=tmp_path / "run" / "last.ckpt")
     whole, run = events(tmp_path / "whole"), events(tmp_path / "run")
     assert scalars(run) == scalars(whole)
