@@ -130,7 +130,7 @@ class TimeVariableClassifier(LightningModule):
 
     def _of_all(self, loss: Tensor) -> Tensor:
         """The mean over the processes, whose batches are of one size."""
-        if self.trainer.world_size == 1:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return loss
         return self.trainer.strategy.reduce(loss, reduce_op="mean")
 
