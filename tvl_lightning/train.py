@@ -79,6 +79,9 @@ def train(request: Request, folder: Path, found: Plan, attempt: Attempt) -> dict
     seed_everything(settings["seed"], verbose=False)
     parts = build_parts(settings, folder)
     data, module, trainer, engine = parts
+    if isinstance(data, TensorData) and trainer.world_size == 1:
+        data.prepare_data()
+        data.setup("fit")  # so that its sizes are known
     attempt.accepted = True
     write_settings(request, folder)
     about = {
@@ -92,9 +95,6 @@ def train(request: Request, folder: Path, found: Plan, attempt: Attempt) -> dict
         "stage_sizes": list(module.network.stage_sizes),
         "started": started,
     }
-    if isinstance(data, TensorData) and trainer.world_size == 1:
-        data.prepare_data()
-        data.setup("fit")  # so that its sizes are known
     if trainer.is_global_zero:
         log.info("%s", start_screen(settings, request.choices, parts, folder))
     stopped: Stopped | None = None
