@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-import numpy as np
-
 from tvl_lightning.runs.reading import Array, Run
 from tvl_lightning.runs.report.gather import read_record, trajectory_of
+from tvl_lightning.runs.report.shares import shares
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,7 @@ class TauOfRun:
         """|τ| / Σ|τ| over a layer's own stage, shape (n, layers); None without stages."""
         if self.stages is None:
             return None
-        size = np.abs(self.tau)
-        whole = np.empty_like(size)
-        for stage in self.stages:
-            whole[:, stage] = np.nansum(size[:, stage], axis=1, keepdims=True)
-        return np.divide(size, whole, out=np.full_like(size, np.nan), where=whole > 0)
+        return shares(self.tau, [len(stage) for stage in self.stages])
 
 
 def tau_of(run: Run) -> TauOfRun | None:
