@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -51,23 +51,18 @@ def run_command(
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of being printed
     logging.raiseExceptions = False  # a log on a full disk is no second error
     try:
-        sys.argv[1:] = rewritten(sys.argv[1:])
-        if config:
-            check_choices(command_line(sys.argv[1:], config))
-        with pipe_may_close():
-            main()
+        with _refusing(config or "train"):
+            sys.argv[1:] = rewritten(sys.argv[1:])
+            if config:
+                check_choices(command_line(sys.argv[1:], config))
+            with pipe_may_close():
+                main()
     except Stopped as stop:
         sys.exit(stop.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
     except Diverged:
         sys.exit(DIVERGED)
-    except Exception as error:
-        line = refusal_line(error, config or "train")
-        if line is None:
-            raise
-        print("error:", line, file=sys.stderr)
-        sys.exit(REFUSED)
 
 
 @contextmanager
@@ -76,11 +71,17 @@ def one_line_refusals() -> Iterator[None]:
 
     Not within a job of a multirun: there the other jobs go on.
     """
+    with nullcontext() if _in_a_multirun() else _refusing():
+        yield
+
+
+@contextmanager
+def _refusing(config: str = "train") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        line = refusal_line(error)
-        if line is None or _in_a_multirun():
+        line = refusal_line(error, config)
+        if line is None:
             raise
         print("error:", line, file=sys.stderr)
         sys.exit(REFUSED)

@@ -24,12 +24,10 @@ class Plan(NamedTuple):
     Attributes:
         summary: that of a run that has ended: nothing is to be trained.
         checkpoint: the file to go on from; None for a run that begins.
-        iteration: of the checkpoint.
     """
 
     summary: dict[str, Any] | None = None
     checkpoint: str | None = None
-    iteration: int = 0
 
 
 def refuse_links(folder: Path) -> None:
@@ -93,7 +91,8 @@ def plan(folder: Path, settings: Mapping[str, Any], resume: str | None) -> Plan:
             "another folder"
         )
     if resume not in (None, "auto", str(folder)):
-        return Plan(None, resume, check_resumable(resume, settings))
+        check_resumable(resume, settings)
+        return Plan(None, resume)
     if resume is None or not holds_a_run(folder):
         return Plan()
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
@@ -107,7 +106,8 @@ def plan(folder: Path, settings: Mapping[str, Any], resume: str | None) -> Plan:
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return Plan()
-    return Plan(None, str(last), check_resumable(last, settings))
+    check_resumable(last, settings)
+    return Plan(None, str(last))
 
 
 def holds_a_run(folder: Path) -> bool:
