@@ -197,7 +197,7 @@ def test_parts_of_ones_own_are_trained_resumed_and_evaluated_by_the_command(
     evaluate = ["tvl_lightning.evaluate", "checkpoint=run/checkpoints/best.ckpt"]
     done = call(*evaluate)
     assert done.returncode == 2
-    assert "if it is your own, name its package: trust=[PACKAGE]" in done.stderr
+    assert done.stderr.endswith("checkpoint=run/checkpoints/best.ckpt 'trust=[mine]'\n")
     assert len(done.stderr.splitlines()) == 1
     done = command(*evaluate, "trust=[mine]", "hydra.run.dir=evaluation")
     assert done.returncode == 0, done.stderr

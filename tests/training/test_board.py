@@ -16,6 +16,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -198,22 +199,23 @@ class Kill(Callback):
 
 
 def train(folder: Path, *callbacks: Callback, resume: Path | None = None) -> None:
-    recorder._WAITING = 3  # so that points are logged within an epoch, too
-    fit(
-        folder,
-        AdaptivePruning(interval=2 * ITERATIONS),
-        TensorBoardCards(),
-        LastCheckpoint(folder),
-        TauRecorder(folder / "tau.npz", interval=5),
-        *callbacks,
-        recorder=False,
-        network=with_small_taus,
-        optimizer=SLOW_SGD,
-        epochs=6,
-        logger=tensorboard(folder),
-        enable_checkpointing=True,
-        resume=resume,
-    )
+    # points are logged within an epoch, too, in this process as in one of its own
+    with patch.object(recorder, "_WAITING", 3):
+        fit(
+            folder,
+            AdaptivePruning(interval=2 * ITERATIONS),
+            TensorBoardCards(),
+            LastCheckpoint(folder),
+            TauRecorder(folder / "tau.npz", interval=5),
+            *callbacks,
+            recorder=False,
+            network=with_small_taus,
+            optimizer=SLOW_SGD,
+            epochs=6,
+            logger=tensorboard(folder),
+            enable_checkpointing=True,
+            resume=resume,
+        )
 
 
 @pytest.mark.slow
