@@ -348,6 +348,58 @@ def test_a_signal_ends_the_workers_too_and_no_queued_job_begins(
         wait_for_the_end(process.pid)
 
 
+SLOW_TO_STOP = """
+import time
+from lightning import Callback
+
+class Dawdling(Callback):
+    def on_exception(self, *args):
+        time.sleep(300)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_workers_that_take_their_time_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SLOW_TO_STOP)
+    sweep = tmp_path / "sweep"
+    arguments = ["-m", *SMALL, "trainer.max_epochs=100000", "seed=0,1,2", *JOBLIB]
+    dawdling = "+callbacks.mine={_target_: mine.Dawdling}"
+    process = started(tmp_path, *arguments, dawdling, "hydra.sweep.dir=sweep")
+    last = [sweep / f"seed-{seed}" / "checkpoints" / "last.ckpt" for seed in (0, 1)]
+    wait_until(lambda: all(path.exists() for path in last), process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(3)
+    assert process.poll() is None  # it waits for its workers
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 143
+    with pytest.raises(ProcessLookupError):  # no process is left
+        wait_for_the_end(process.pid)
+
+
+OWN_DATA = """
+import os
+from tvl_lightning.data import MNIST5k
+
+class Data(MNIST5k):
+    def prepare_data(self):
+        with open("prepared.txt", "a") as file:
+            file.write(f"{os.getppid()}\\n")
+        super().prepare_data()
+"""
+
+
+@pytest.mark.slow
+def test_data_are_prepared_before_jobs_begin_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN_DATA)
+    arguments = ["-m", *SMALL, "trainer.max_epochs=1", "data._target_=mine.Data", "seed=0,1"]
+    process = started(tmp_path, *arguments, *JOBLIB, "hydra.sweep.dir=sweep")
+    said, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, said
+    first, *others = (tmp_path / "prepared.txt").read_text().split()
+    assert first == str(os.getpid())  # in the process that this one began
+    assert str(os.getpid()) not in others
+
+
 def wait_for_the_end(group: int) -> None:
     for _ in range(100):
         os.killpg(group, 0)

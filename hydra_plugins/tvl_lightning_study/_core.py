@@ -14,6 +14,7 @@ from hydra_plugins.tvl_lightning_study.study import StudySweeper
 from tvl_lightning.cli.failures import forget
 from tvl_lightning.cli.jobs import Stopping, Task
 from tvl_lightning.cli.launching import Sweep
+from tvl_lightning.cli.preparing import prepare
 from tvl_lightning.cli.settings import check_config
 from tvl_lightning.cli.study.results import conclude
 from tvl_lightning.cli.study.runs import Trials
@@ -43,6 +44,9 @@ def run_study(sweeper: StudySweeper, arguments: Sequence[str]) -> None:
         space = search_space(parser.parse_overrides(given))
         space.fixed["resume"] = "resume=auto"
         settings = _checked(sweeper, space, folder, compose)
+        apart = config.hydra.runtime.choices["hydra/launcher"] != "basic"
+        if apart:
+            prepare([settings["data"]])
         total = sweeper.n_trials * len(sweeper.seeds)
         task = Task(function, name, None, sweep.stopping, total)
         launcher = Plugins.instance().instantiate_launcher(context, task, config)
@@ -73,7 +77,6 @@ def run_study(sweeper: StudySweeper, arguments: Sequence[str]) -> None:
         )
         missing, before = trials.to_come()
         print(f"{len(missing)} runs to come in {folder}, {before} have ended before", flush=True)
-        apart = config.hydra.runtime.choices["hydra/launcher"] != "basic"
         progress = SweepProgress(name, missing, before) if apart else nullcontext()
         with sweep.stopping.on_signals(), progress:
             trials.run()

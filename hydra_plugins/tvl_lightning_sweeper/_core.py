@@ -21,6 +21,7 @@ from tvl_lightning.cli.clusters import begin_ray
 from tvl_lightning.cli.failures import forget
 from tvl_lightning.cli.jobs import Stopping, Task
 from tvl_lightning.cli.launching import Sweep, count, launch, say_how_it_ended
+from tvl_lightning.cli.preparing import prepare
 from tvl_lightning.cli.recipes import base_of
 from tvl_lightning.cli.settings import check_config
 from tvl_lightning.cli.sweep_progress import SweepProgress
@@ -58,9 +59,12 @@ def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[Jo
     try:
         folders.known(jobs)
         good = {text for job in jobs if job.ended for text in job.overrides}
-        _check(axes, good, loader.get_group_options, compose)
+        data_sets = _check(axes, good, loader.get_group_options, compose)
         _name(jobs, {text for key in swept for text in axes[key]}, folders, config, compose)
         todo = [job for job in jobs if not job.ended]
+        apart = runtime.choices["hydra/launcher"] != "basic"
+        if apart and todo:
+            prepare(data_sets)
         name = secrets.token_hex(8)
         sweep = Sweep(folder, name, Stopping(folder, name))
         task = Task(function, name, base, sweep.stopping, len(todo))
@@ -73,7 +77,6 @@ def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[Jo
     before = len(jobs) - len(todo)
     ended = f", {before:,} of {len(jobs):,} have ended before" if before else ""
     print(f"{count(len(todo))} to run in {folder}{ended}", flush=True)
-    apart = runtime.choices["hydra/launcher"] != "basic"
     progress = SweepProgress(name, [folder / job.name for job in todo], before) if apart else None
     with sweep.stopping.on_signals(), progress or contextlib.nullcontext():
         returns = launch(launcher, todo, sweep, compose)
@@ -86,8 +89,8 @@ def _check(
     good: set[str],
     groups: Callable[[str], Sequence[str]],
     compose: Compose,
-) -> None:
-    """Refuse what no job takes: each value once, beside the first of all others.
+) -> list[dict[str, Any]]:
+    """The data of the jobs. Refuses what no job takes: each value once, beside the first of others.
 
     Args:
         axes: the values of each key, as overrides.
@@ -98,23 +101,30 @@ def _check(
     firsts = {key: values[0] for key, values in axes.items()}
     others = [(k, v) for k, values in axes.items() for v in values[1:] if v not in good]
     if not others and good.issuperset(firsts.values()):
-        return
+        return []
     logging.disable(logging.WARNING)  # the jobs will say so themselves
-    parser = OverridesParser.create()
+    parser, data_sets = OverridesParser.create(), []
+
+    def look_at(cfg: DictConfig) -> None:
+        check_config(cfg)
+        data: Any = OmegaConf.to_container(cfg.data, resolve=True)
+        data_sets.append(data)
+
     try:
         with as_job(compose(list(firsts.values())), Path()) as first:
-            check_config(first)
+            look_at(first)
             for key, value in others:
                 if groups(key) or OmegaConf.select(first, key) is None:
                     overrides = [*{**firsts, key: value}.values()]
                     with as_job(compose(overrides), Path()) as changed:
-                        check_config(changed)
+                        look_at(changed)
                     continue
                 changed = copy.deepcopy(first)
                 OmegaConf.update(changed, key, parser.parse_override(value).value())
-                check_config(changed)
+                look_at(changed)
     finally:
         logging.disable(logging.NOTSET)
+    return data_sets
 
 
 def _name(
