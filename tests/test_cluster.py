@@ -1,4 +1,4 @@
-"""What docs/cluster.md shows is understood as it stands; cli/test_launchers.py runs it."""
+"""What docs/cluster.md and docs/sweeps.md show is understood; cli/test_launchers.py runs it."""
 
 import importlib.util
 import os
@@ -17,10 +17,10 @@ from tvl_lightning.cli.folders import register_resolvers
 
 FULL = Path(os.environ.get("TVL_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
 PAGE = (REPOSITORY / "docs" / "cluster.md").read_text()
-TRAIN = [
-    shlex.split(line)
-    for line in re.findall(r"^    python -m tvl_lightning\.train (?:-m )?(.*)$", PAGE, re.M)
-]
+STUDY = (REPOSITORY / "docs" / "sweeps.md").read_text()
+COMMAND = re.compile(r"^    python -m tvl_lightning\.train (?:-m )?(.*)$", re.M)
+TRAIN = [shlex.split(line) for line in COMMAND.findall(PAGE)]
+GRIDS = [shlex.split(line) for line in COMMAND.findall(STUDY) if "interval(" not in line]
 PACKAGES = {"ray": "hydra_ray_launcher", "submitit_slurm": "hydra_submitit_launcher"}
 # settings of launchers, wherever the page names them
 ASIDE = [
@@ -29,7 +29,7 @@ ASIDE = [
 ]
 
 
-@pytest.mark.parametrize("overrides", [*TRAIN, *ASIDE], ids=" ".join)
+@pytest.mark.parametrize("overrides", [*TRAIN, *GRIDS, *ASIDE], ids=" ".join)
 def test_settings_of_the_page_are_known(overrides: list[str]) -> None:
     for launcher, package in PACKAGES.items():
         found = importlib.util.find_spec(f"hydra_plugins.{package}")
