@@ -43,6 +43,10 @@ reproduce: .venv/installed ## train the paper's runs that are missing, draw its 
 			$(BIN)/python -m tvl_lightning.train experiment=figure_$$figure setup=simplex \
 				seed=$$seed $(STUDY); \
 		done; \
+		for setup in learned horizon; do \
+			$(BIN)/python -m tvl_lightning.train variant=constant experiment=figure_4_3 \
+				setup=$$setup seed=$$seed $(STUDY); \
+		done; \
 		seed=$$((seed + 1)); \
 	done
 	$(BIN)/python -m tvl_lightning.paper.figures $(RUNS)

@@ -195,8 +195,12 @@ _unchanged = cache(measured_run)
 
 
 def all_setups() -> list[Setup]:
-    """The runs of the six figures in both variants, and those of tau=simplex."""
-    shown = []
+    """The runs of the six figures in both variants, of tau=simplex, and of variant=constant."""
+    shown = [
+        setup(data, "fractional", choice, variant="constant")
+        for data in ("mnist", "fashion_mnist")
+        for choice in ("learned", "horizon")
+    ]
     for variant in ("paper", "authors"):
         for data in ("mnist", "fashion_mnist"):
             for model in ("resnet", "fractional"):

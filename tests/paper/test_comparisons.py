@@ -2,13 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from tests.paper.made_up import measured_run, whole_study
+from tests.paper.made_up import ITERATIONS, measured_run, whole_study
 from tvl_lightning.paper.comparisons import (
     BETWEEN_VARIANTS,
     COMPARISONS,
     Paired,
+    coefficient_table,
     comparison_table,
     paired,
 )
@@ -72,3 +74,19 @@ def test_variants_are_compared_where_they_differ() -> None:
     assert learned.split(" | ")[1:] == ["–", "+0.00 ± 0.00", "–", "+0.00 ± 0.00 |"]
     [fixed] = [row for row in rows if row.startswith("| fixed,")]
     assert "–" not in fixed
+
+
+def test_the_gradient_through_the_coefficients_has_its_own_table() -> None:
+    study = whole_study()
+    without = setup("mnist", "fractional", "horizon", variant="constant")
+    tau = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]) * np.ones((ITERATIONS, 1))
+    study.runs[without] = {s: measured_run(without, s, tau=tau) for s in range(3)}
+    rows = [row.split(" | ") for row in coefficient_table(study)]
+    assert [cell.strip("| ") for cell in rows[0]] == ["", "accuracy, points", "loss", "τ(0)", "Σ τ"]
+    [changed] = [row for row in rows if row[0] == "| mnist-fractional-horizon"]
+    with_it = study.runs[setup("mnist", "fractional", "horizon")][0].measures
+    assert changed[3:] == [
+        f"**{with_it.end[0] - 0.5:+.2f} ± 0.00**",
+        f"**{with_it.sum_end - 1:+.2f} ± 0.00** |",
+    ]
+    assert len(rows) == 2 + 4

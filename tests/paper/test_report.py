@@ -39,7 +39,7 @@ def test_a_whole_study_has_its_verdicts_numbers_and_comparisons(
     sections: Sections, tmp_path: Path
 ) -> None:
     found = sections(whole_study())
-    assert "- 141 runs of 47 setups; seeds: 0, 1, 2" in found[WRITTEN]
+    assert "- 153 runs of 51 setups; seeds: 0, 1, 2" in found[WRITTEN]
     assert "not complete" not in found[WRITTEN]
     assert found[SAYS].count("| holds |") == len(CLAIMS)
     assert "- 1, `paper`" not in found[SAYS]

@@ -164,6 +164,11 @@ def test_a_model_brings_its_scheme_and_a_scheme_its_projection(
             Setup("mnist_5k", "fractional", "fixed", False, "authors"),
         ),
         (
+            ["model=fractional", "reg=horizon", "variant=constant"],
+            Setup("mnist_5k", "fractional", "horizon", False, "constant"),
+        ),
+        (["reg=horizon", "variant=constant"], Setup("mnist_5k", "resnet", "horizon")),
+        (
             ["pruning=adaptive", "pruning.interval=1", "reg=horizon"],
             Setup("mnist_5k", "resnet", "horizon", True, "paper"),
         ),
@@ -215,6 +220,10 @@ def test_sizes_that_the_data_filled_in_are_the_papers() -> None:
         (["reg=l2"], "not a setup of the paper"),
         (["pruning=adaptive", "pruning.epsilon=0.1"], "pruning.epsilon=0.1"),
         (["model=fractional", "scheme.history_start=0"], "some options are the paper's"),
+        (
+            ["model=fractional", "variant=constant", "tau=final", "tau.detach=true"],
+            "some options are the paper's",
+        ),
         (["pruning=adaptive", "pruning.force=true"], "pruning.force=True"),
         (["model._target_=my.network"], "model._target_=my.network"),
         (["model=conv"], "model._target_=tvl_lightning.networks.convolutional"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy.stats import t as student
 
 from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.paper.study import MeasuredRun, Study, accuracy_at_the_end
+from tvl_lightning.paper.study import MeasuredRun, Study, accuracy_at_the_end, loss
 from tvl_lightning.runs.markdown import table
 
 CONFIDENCE = 0.95
@@ -114,6 +114,33 @@ BETWEEN_VARIANTS: dict[str, Pair] = {
     for choice in ("learned", "fixed", "l1", "horizon", "final")
 }
 
+# What is compared of runs with and without the gradient through a(ℓ, j): scale and quantity.
+QUANTITIES: dict[str, tuple[float, Callable[[MeasuredRun], float]]] = {
+    "accuracy, points": (100, accuracy_at_the_end),
+    "loss": (1, lambda run: float(loss(run)[-1])),
+    "τ(0)": (1, lambda run: run.measures.end[0] or 0.0),
+    "Σ τ": (1, lambda run: run.measures.sum_end),
+}
+
+
+def coefficient_table(study: Study) -> list[str]:
+    """What the gradient through a(ℓ, j) adds, at the end: the paper's runs less those without it.
+
+    An interval that leaves out 0 is set in bold.
+    """
+    rows = []
+    for data in ("mnist", "fashion_mnist"):
+        for choice in ("learned", "horizon"):
+            one, other = (
+                setup(data, "fractional", choice, variant=v) for v in ("paper", "constant")
+            )
+            cells = [
+                _cell(paired(study, one, other, quantity), scale)
+                for scale, quantity in QUANTITIES.values()
+            ]
+            rows.append([f"{data}-fractional-{choice}", *cells])
+    return table(["", *QUANTITIES], rows)
+
 
 def comparison_table(study: Study, pairs: dict[str, Pair], variant: str) -> list[str]:
     """A row for each comparison: accuracy at the end, in percentage points.
@@ -130,10 +157,10 @@ def comparison_table(study: Study, pairs: dict[str, Pair], variant: str) -> list
     return table(["", *(f"{data}-{model}" for data, model in COLUMNS)], rows)
 
 
-def _cell(found: Paired | None) -> str:
+def _cell(found: Paired | None, scale: float = 100) -> str:
     if found is None:
         return "–"
-    mean, half = 100 * found.mean, 100 * found.half_width
+    mean, half = scale * found.mean, scale * found.half_width
     if half == math.inf:
         return f"{mean:+.2f} (one seed)"
     text = f"{mean:+.2f} ± {half:.2f}"

@@ -26,6 +26,7 @@ from tvl_lightning.paper.command import on_folder
 from tvl_lightning.paper.comparisons import (
     BETWEEN_VARIANTS,
     COMPARISONS,
+    coefficient_table,
     comparison_table,
 )
 from tvl_lightning.paper.figures import FIGURES, draw_figures
@@ -169,7 +170,7 @@ def _ties(study: Study) -> list[str]:
     """Penalty, final and simplex, and no tie at all, side by side."""
     rows = []
     for shown in sorted(study.runs):
-        if shown.pruned or shown.variant == "authors" or shown.data != "fashion_mnist":
+        if shown.pruned or shown.variant not in ("", "paper") or shown.data != "fashion_mnist":
             continue
         found = list(study.runs[shown].values())
         rows.append(
@@ -210,6 +211,11 @@ def _differences(study: Study) -> list[str]:
         "What it changes: accuracy at the end, the paper's variant less the authors'.",
         "",
         *comparison_table(study, BETWEEN_VARIANTS, "paper"),
+        "",
+        "Of that, the gradient through a(ℓ, j) alone: at the end, the paper's runs less those of "
+        "`variant=constant`, which have all the paper's mathematics but that gradient.",
+        "",
+        *coefficient_table(study),
     ]
 
 
@@ -218,8 +224,7 @@ def _figures(missing: dict[str, list[str]]) -> Iterator[str]:
         name = draw.__name__
         number = name.removeprefix("figure_").replace("_", ".")
         lacking = f" Runs are missing: {', '.join(missing[name])}." if missing[name] else ""
-        yield f"![Figure {number}](figures/{name}.png)"
-        yield ""
+        yield f"![Figure {number}](figures/{name}.png)\\"
         yield f"Figure {number}. {(draw.__doc__ or '').strip()}{lacking}"
         yield ""
 

@@ -74,7 +74,8 @@ class Setup:
         model: `resnet` or `fractional`.
         tau: `learned`, `fixed`, `l1`, `horizon`, `final`, or `simplex`, which the paper lacks.
         pruned: whether layers may be pruned.
-        variant: `paper` or `authors`; empty where the two do not differ.
+        variant: `paper` or `authors`, empty where the two do not differ; `constant` where all but
+            the gradient through a(ℓ, j) is the paper's.
     """
 
     data: str
@@ -166,9 +167,11 @@ def _tau(rule: str, penalties: Mapping[str, Any]) -> str:
 def _variant(settings: Mapping[str, Any], model: str, tau: str, pruned: bool) -> str:
     """Of each option in which the authors' code differs, see conf/variant, the side taken."""
     scheme, rule, pruning = settings["scheme"], settings["tau"], settings["pruning"]
-    sides = set()
+    sides, constant = set(), False
     if model == "fractional":
-        sides |= {scheme["history_start"] == 0, scheme["constant_coefficients"]}
+        theirs = scheme["history_start"] == 0
+        constant = scheme["constant_coefficients"] and not theirs
+        sides |= {theirs, scheme["constant_coefficients"] and not constant}
     if tau == "final":
         sides.add(rule["detach"])
     if tau == "fixed" and (model == "resnet" or rule["first_only"]):
@@ -177,6 +180,8 @@ def _variant(settings: Mapping[str, Any], model: str, tau: str, pruned: bool) ->
         sides |= {pruning["interval"] is None, pruning["smallest_only"]}
     if len(sides) > 1:
         raise InputError("variant: some options are the paper's and some the authors'")
+    if constant:
+        return "constant"
     return {True: "authors", False: "paper"}[sides.pop()] if sides else ""
 
 
@@ -187,7 +192,8 @@ def setup(data: str, model: str, tau: str, pruned: bool = False, variant: str = 
 
 
 def study_setups() -> list[Setup]:
-    """What the six figures show, in both variants, and the simplex: a run of each for a seed."""
+    """A run of each for a seed: what the six figures show, in both variants, the simplex, and what
+    has constant coefficients beside the paper's."""
     shown = {
         setup(data, model, tau, variant=variant)
         for variant in ("paper", "authors")
@@ -204,5 +210,10 @@ def study_setups() -> list[Setup]:
         setup(data, model, "simplex")
         for data in ("mnist", "fashion_mnist")
         for model in ("resnet", "fractional")
+    }
+    shown |= {
+        setup(data, "fractional", tau, variant="constant")
+        for data in ("mnist", "fashion_mnist")
+        for tau in ("learned", "horizon")
     }
     return sorted(shown | {setup("fashion_mnist", "resnet", "simplex", True)})
