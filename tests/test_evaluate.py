@@ -15,6 +15,7 @@ import torch
 
 from tests.conftest import REPOSITORY, SMALL, Command, hydra_as_it_was, quiet_trainer
 from tvl_lightning import train
+from tvl_lightning.runs.table import short_table
 from tvl_lightning.training import TimeVariableClassifier
 from tvl_lightning.training.rebuild import build
 
@@ -567,6 +568,15 @@ def test_a_run_that_cannot_be_read_is_refused_in_one_line(
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert "run=run: cannot be read (Permission denied)" in refusal(call, "run=run")
+
+
+def test_an_evaluation_that_fails_among_others_is_no_run(call: Command, tmp_path: Path) -> None:
+    sweep = ["-m", "run=missing,absent", "hydra.sweep.dir=evaluations"]
+    assert call(EVALUATE, *sweep).returncode == 2
+    results = sorted((tmp_path / "evaluations").glob("*/*.json"))
+    assert {path.name for path in results} == {"evaluation.json"}
+    assert {json.loads(path.read_text())["status"] for path in results} == {"failed"}
+    assert short_table(tmp_path / "evaluations") == ""
 
 
 def test_several_devices_are_refused(call: Command, run: Path) -> None:

@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     with (
         one_line_refusals(),
-        leaving_the_reason(folder),
+        leaving_the_reason(folder, "evaluation.json"),
         without_repetition(),
         stopping_on_signals(),
     ):
@@ -75,8 +75,9 @@ def evaluate(settings: dict[str, Any], folder: Path) -> float:
     import torch
 
     from tvl_lightning.cli.evaluation import evaluation_parts, predicts_itself
+    from tvl_lightning.networks import count_parameters
     from tvl_lightning.runs.evaluation import confusion, report, write_confusion, write_predictions
-    from tvl_lightning.runs.summary import count_parameters, where
+    from tvl_lightning.runs.summary import where
 
     if settings["threads"]:
         torch.set_num_threads(settings["threads"])

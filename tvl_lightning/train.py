@@ -69,6 +69,7 @@ def train(request: Request, folder: Path, found: Plan, attempt: Attempt) -> dict
     from tvl_lightning.cli.distributed import processes_join_this_run
     from tvl_lightning.cli.screens import start_screen
     from tvl_lightning.data import TensorData
+    from tvl_lightning.networks import count_parameters
     from tvl_lightning.runs import summary as results
     from tvl_lightning.runs.loggers import log_results, open_loggers
 
@@ -91,7 +92,7 @@ def train(request: Request, folder: Path, found: Plan, attempt: Attempt) -> dict
         "seed": settings["seed"],
         "threads": settings["threads"],
         "engine": engine._asdict(),
-        "parameters_before": results.count_parameters(module.network),
+        "parameters_before": count_parameters(module.network),
         "stage_sizes": list(module.network.stage_sizes),
         "started": started,
     }

@@ -159,6 +159,16 @@ def test_the_end_table_says_what_came_out_and_what_to_do_next() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "scheduler", [{"T_max": 200, "eta_min": 0.0}, {"warmup": 5, "total": 200, "end": 0.0}]
+)
+def test_a_schedule_as_long_as_the_run_is_not_to_be_gone_on_with(scheduler: Any) -> None:
+    settings = {**SUMMARY["settings"], "scheduler": scheduler}
+    assert "resume=" not in rows(end_table({**SUMMARY, "settings": settings}, "run"))["next"]
+    settings["scheduler"] = {"step_size": 30, "gamma": 0.1}
+    assert "resume=" in rows(end_table({**SUMMARY, "settings": settings}, "run"))["next"]
+
+
 def test_without_pruning_all_layers_are_left() -> None:
     text = end_table({**SUMMARY, "parameters_before": 109804}, "run")
     assert rows(text)["left"] == "4 layers, 109,804 parameters"

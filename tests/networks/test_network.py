@@ -17,6 +17,7 @@ from tvl_lightning.networks import (
     Fractional,
     Learned,
     TimeVariableNetwork,
+    count_parameters,
     perceptron,
 )
 
@@ -136,3 +137,9 @@ def test_networks_may_share_a_scheme_that_learns_nothing() -> None:
     outputs: list[Tensor] = [network(inputs) for network in networks]
     sum(y.sum() for y in outputs).backward()
     assert all(without_gradient(network) == [] for network in networks)
+
+
+def test_every_number_that_is_learned_is_counted() -> None:
+    layer = nn.Linear(3, 4)
+    shared = nn.Sequential(layer, nn.ReLU(), layer, nn.BatchNorm1d(4))
+    assert count_parameters(shared) == 3 * 4 + 4 + 2 * 4

@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningDataModule
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.conftest import SMALL, quiet_trainer, settings_in
 from tvl_lightning.cli.build import build_parts
 from tvl_lightning.runs import summary as module
 from tvl_lightning.runs.summary import (
-    count_parameters,
     describe_run,
     evaluate_kept,
     how_it_ended,
@@ -36,12 +34,6 @@ def trained(folder: Path, *overrides: str, epochs: int = 2) -> Any:
     trainer.callbacks.extend(kept)  # type: ignore[attr-defined]
     trainer.fit(parts.module, parts.data)
     return trainer
-
-
-def test_every_number_that_is_learned_is_counted() -> None:
-    layer = nn.Linear(3, 4)
-    shared = nn.Sequential(layer, nn.ReLU(), layer, nn.BatchNorm1d(4))
-    assert count_parameters(shared) == 3 * 4 + 4 + 2 * 4
 
 
 def test_the_state_at_the_end_is_described(tmp_path: Path) -> None:

@@ -29,18 +29,22 @@ class Attempt:
 
 
 @contextmanager
-def leaving_the_reason(folder: Path) -> Iterator[Attempt]:
-    """Write why a run failed to its log and to `summary.json`, which is never made worse.
+def leaving_the_reason(folder: Path, result: str = "summary.json") -> Iterator[Attempt]:
+    """Write why a run failed to its log and to its result, which is never made worse.
 
     A refused command leaves no new folder, and an old one as it is; a refused job of a multirun
     leaves its folder with the reason.
+
+    Args:
+        folder: of the run.
+        result: the file in it that says how it ended.
     """
     attempt = Attempt()
     try:
         yield attempt
     except Stopped as stop:
         if attempt.accepted:
-            _summarise(folder, "stopped", stop.name)
+            _summarise(folder / result, "stopped", stop.name)
         raise
     except Exception as error:
         line = refusal_line(error)
@@ -50,12 +54,12 @@ def leaving_the_reason(folder: Path) -> Iterator[Attempt]:
             forget(folder)
             raise
         _log_to_file(line or "".join(traceback.format_exception(error)))
-        _summarise(folder, "failed", line or f"{type(error).__name__}: {error}")
+        _summarise(folder / result, "failed", line or f"{type(error).__name__}: {error}")
         raise
 
 
-def _summarise(folder: Path, status: str, reason: str) -> None:
-    path, config = folder / "summary.json", HydraConfig.get()
+def _summarise(path: Path, status: str, reason: str) -> None:
+    config = HydraConfig.get()
     with suppress(InputError):
         if path.is_file() and read_json(path).get("status") in ("finished", "diverged", status):
             return

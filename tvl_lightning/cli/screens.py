@@ -33,6 +33,8 @@ def start_screen(
         parts: what was built. The sizes of data are named if they are set up by now.
         folder: the run directory.
     """
+    from tvl_lightning.networks import count_parameters  # torch is there by now
+
     data, module, trainer, engine = parts
 
     def part(group: str, *elsewhere: str) -> str:
@@ -42,7 +44,7 @@ def start_screen(
     network, about = module.network, _described(data)
     numbers = [
         _count(len(network.layers), "layer"),
-        _count(sum(p.numel() for p in network.parameters()), "parameter"),
+        _count(count_parameters(network), "parameter"),
         f"T = {network.time_steps.horizon:g}",
         f"τ {part('tau')}",
     ]
@@ -243,6 +245,7 @@ def _left(summary: Mapping[str, Any]) -> Iterator[str]:
 def _next(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     trainer = (summary.get("settings") or {}).get("trainer") or {}
     epochs, status = trainer.get("max_epochs"), summary.get("status")
+    schedule = (summary.get("settings") or {}).get("scheduler") or {}
     python = "python -m tvl_lightning"
     yield f"tensorboard --logdir {shlex.quote(folder)}    http://localhost:6006/?smoothing=0"
     if summary.get("tested_checkpoint"):
@@ -250,7 +253,8 @@ def _next(summary: Mapping[str, Any], folder: str) -> Iterator[str]:
     yield f"{python}.report {shlex.quote(folder)}"
     if status == "stopped":
         yield f"{python}.train {_override('resume', folder)}"
-    if status == "finished" and isinstance(epochs, int) and epochs > 0:
+    as_long = epochs in schedule.values()  # a longer run would be another one
+    if status == "finished" and isinstance(epochs, int) and epochs > 0 and not as_long:
         yield f"{python}.train {_override('resume', folder)} trainer.max_epochs={2 * epochs}"
 
 

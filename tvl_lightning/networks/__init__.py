@@ -2,7 +2,7 @@
 
 from tvl_lightning.networks.convolutional import ConvField, convolutional
 from tvl_lightning.networks.fractional import Fractional, history_coefficients
-from tvl_lightning.networks.network import TimeVariableNetwork
+from tvl_lightning.networks.network import TimeVariableNetwork, count_parameters
 from tvl_lightning.networks.perceptron import (
     DenseField,
     FractionalDNN,
@@ -31,6 +31,7 @@ __all__ = [
     "TimeVariableNetwork",
     "TimeVariableResNet",
     "convolutional",
+    "count_parameters",
     "history_coefficients",
     "perceptron",
     "transformer",

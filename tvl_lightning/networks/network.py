@@ -180,3 +180,8 @@ class TimeVariableNetwork(nn.Module):
         if tau.dtype != self._dtype:  # the whole network was moved to another type
             field.to(tau.dtype)
         return field.train(self.training)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers a module learns; those that two of its parts share count once."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -13,7 +13,6 @@ import lightning
 import torch
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Timer
-from torch import nn
 
 import tvl_lightning
 from tvl_lightning.training import BestCheckpoint, LastCheckpoint, MetricsTable, StopHopeless
@@ -22,11 +21,6 @@ from tvl_lightning.training.callbacks.checkpoints import network_state
 log = logging.getLogger(__name__)
 
 FINISHED, STOPPED, DIVERGED, FAILED = "finished", "stopped", "diverged", "failed"
-
-
-def count_parameters(network: nn.Module) -> int:
-    """How many numbers the network learns."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def how_it_ended(trainer: Trainer) -> tuple[str, str | None]:

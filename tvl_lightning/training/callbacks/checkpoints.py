@@ -8,6 +8,8 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from tvl_lightning.networks import count_parameters
+
 log = logging.getLogger(__name__)
 
 _ITERATIONS_BETWEEN_LOOKS = 50  # a look waits for the device
@@ -158,7 +160,7 @@ def network_state(module: Any) -> dict[str, Any]:
     return {
         "layers": list(network.layers),
         "tau": network.tau.tolist(),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": count_parameters(network),
     }
 
 

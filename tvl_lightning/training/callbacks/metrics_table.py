@@ -10,6 +10,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from tvl_lightning.files import replacing
+from tvl_lightning.networks import count_parameters
 from tvl_lightning.training.protocols import TimeVariableModule
 
 
@@ -75,7 +76,7 @@ class MetricsTable(Callback):
             **{name: _shortest(value) for name, value in metrics.items()},
             "sum_of_tau": _shortest(network.tau.sum()),
             "layers": len(network.layers),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "parameters": count_parameters(network),
             "seconds": round(self.seconds, 3),
         }
         names = {name for row in self.rows.values() for name in row}

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim import LBFGS
 
 from tvl_lightning.limits import InputError, check
+from tvl_lightning.networks import count_parameters
 from tvl_lightning.training.protocols import TimeVariableModule
 
 log = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class AdaptivePruning(Callback):
             trainer.global_step,
             removed,
             len(network.layers),
-            sum(parameter.numel() for parameter in network.parameters()),
+            count_parameters(network),
         )
 
 
