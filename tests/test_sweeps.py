@@ -183,6 +183,88 @@ def test_a_longer_run_goes_on_in_its_folder(call: Command, trained: list[str]) -
     assert trained == ["seed-0", "seed-1", "seed-0", "seed-1"]
 
 
+def test_runs_that_differ_in_their_length_only_are_none_of_a_third_length(
+    call: Command, trained: list[str], tmp_path: Path
+) -> None:
+    lengths = [*SWEEP[:1], *SWEEP[2:]]
+    assert call(TRAIN, *lengths, "trainer.max_epochs=1,2").returncode == 0
+    assert call(TRAIN, *lengths, "trainer.max_epochs=3").returncode == 0
+    assert len(trained) == 3
+    assert names_in(tmp_path / "sweep") == ["run", "trainer.max_epochs-1", "trainer.max_epochs-2"]
+    trained.clear()
+    assert call(TRAIN, *lengths, "trainer.max_epochs=1,2,3").returncode == 0
+    assert trained == []
+
+
+def test_a_shorter_run_has_a_folder_of_its_own_and_takes_nothing_from_the_longer(
+    call: Command, trained: list[str], tmp_path: Path
+) -> None:
+    assert call(TRAIN, *SWEEP, "seed=0,1").returncode == 0
+    assert call(TRAIN, *SWEEP, "seed=0", "trainer.max_epochs=1").returncode == 0
+    assert names_in(tmp_path / "sweep") == ["run", "seed-0", "seed-1"]
+    trained.clear()
+    assert call(TRAIN, *SWEEP, "seed=0,1").returncode == 0
+    assert call(TRAIN, *SWEEP, "seed=0", "trainer.max_epochs=1").returncode == 0
+    assert trained == []
+
+
+def test_a_refused_job_takes_no_run_from_another(
+    call: Command, trained: list[str], tmp_path: Path
+) -> None:
+    named = ["seed=0,1", "hydra.sweep.subdir=x_${seed}"]
+    assert call(TRAIN, *SWEEP, "model.width=8", *named).returncode == 0
+    done = call(TRAIN, *SWEEP, "model.width=12", *named)
+    assert done.returncode == 1
+    assert "x_0 is of a run with other settings: model.width (8 there, 12 here)" in done.stderr
+    trained.clear()
+    assert call(TRAIN, *SWEEP, "model.width=8", *named).returncode == 0
+    assert call(TRAIN, *SWEEP, "model.width=8", "seed=0,1").returncode == 0
+    assert trained == []
+    assert names_in(tmp_path / "sweep") == ["x_0", "x_1"]
+
+
+def test_a_folder_for_several_jobs_is_refused(
+    call: Command, trained: list[str], tmp_path: Path
+) -> None:
+    done = call(TRAIN, *SWEEP, "model.width=8,16", "hydra.sweep.subdir=r_${seed}")
+    assert done.returncode == 2
+    assert "gives several jobs one folder, r_0; leave it out" in done.stderr
+    assert trained == []
+    numbered = "hydra.sweep.subdir=${hydra.job.num}_x"
+    assert call(TRAIN, *SWEEP, "seed=1,0", numbered).returncode == 0
+    done = call(TRAIN, *SWEEP, "seed=2,1,0", numbered)
+    assert "gives several jobs one folder, 0_x" in done.stderr
+
+
+def test_a_run_that_cannot_be_read_is_nobodys(
+    call: Command, trained: list[str], tmp_path: Path
+) -> None:
+    assert call(TRAIN, *SWEEP, "seed=0,1").returncode == 0
+    folder = tmp_path / "sweep" / "seed-1"
+    (folder / ".job.json").unlink()
+    (folder / "summary.json").write_text('{"status": "fin')
+    trained.clear()
+    assert call(TRAIN, *SWEEP, "seed=0,1,2").returncode == 0
+    assert trained == ["seed-1-2", "seed-2"]
+
+
+def test_a_path_of_its_own_folder_does_not_hide_a_run(call: Command, trained: list[str]) -> None:
+    own = "+callbacks.mine={_target_: mine.Own, path: '${hydra:runtime.output_dir}/x'}"
+    for _ in range(2):
+        assert call(TRAIN, *SWEEP, "seed=0,1", own).returncode == 0
+    assert trained == ["seed-0", "seed-1"]
+
+
+@pytest.mark.parametrize("name", ["a\\b", "it's", "two words", "a\\"])
+def test_a_sweep_lies_where_it_was_said_to(
+    call: Command, trained: list[str], tmp_path: Path, name: str
+) -> None:
+    quoted = name.replace("'", "\\'") + ("\\" if name.endswith("\\") else "")
+    done = call(TRAIN, *SWEEP[:2], f"hydra.sweep.dir='{quoted}'", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert names_in(tmp_path / name) == ["seed-0", "seed-1"]
+
+
 def test_what_is_swept_over_tells_jobs_apart_though_it_changes_no_number(
     call: Command, trained: list[str]
 ) -> None:

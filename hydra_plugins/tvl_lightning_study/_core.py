@@ -1,19 +1,18 @@
 """What the sweeper of studies does; what needs no plugin is in `tvl_lightning.cli.study`."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tvl_lightning_study.study import StudySweeper
 from tvl_lightning.cli.failures import forget
 from tvl_lightning.cli.jobs import Stopping, Task
-from tvl_lightning.cli.launching import Sweep
+from tvl_lightning.cli.launching import Sweep, launcher_of
 from tvl_lightning.cli.preparing import prepare
 from tvl_lightning.cli.settings import check_config
 from tvl_lightning.cli.study.results import conclude
@@ -24,6 +23,10 @@ from tvl_lightning.cli.sweep_progress import SweepProgress
 from tvl_lightning.cli.sweeps import Compose, as_job
 from tvl_lightning.limits import InputError
 from tvl_lightning.runs.resume import locked
+
+_DIRECTIONS = "{NAME: maximize or minimize}"
+_COUNT = "a whole number of at least 1"
+_PRUNER = ("monitor", "n_startup_trials", "n_warmup_epochs")
 
 
 def run_study(sweeper: StudySweeper, arguments: Sequence[str]) -> None:
@@ -39,17 +42,18 @@ def run_study(sweeper: StudySweeper, arguments: Sequence[str]) -> None:
         return context.config_loader.load_sweep_config(config, list(overrides))
 
     try:
+        _check_options(sweeper)
         parser = OverridesParser.create(config_loader=context.config_loader)
         given = [*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments]
         space = search_space(parser.parse_overrides(given))
         space.fixed["resume"] = "resume=auto"
-        settings = _checked(sweeper, space, folder, compose)
+        settings, data_sets = _checked(sweeper, space, folder, compose)
         apart = config.hydra.runtime.choices["hydra/launcher"] != "basic"
         if apart:
-            prepare([settings["data"]])
+            prepare(data_sets)
         total = sweeper.n_trials * len(sweeper.seeds)
         task = Task(function, name, None, sweep.stopping, total)
-        launcher = Plugins.instance().instantiate_launcher(context, task, config)
+        launcher = launcher_of(context, task, config)
     except Exception:
         forget(folder)
         raise
@@ -77,31 +81,67 @@ def run_study(sweeper: StudySweeper, arguments: Sequence[str]) -> None:
         )
         missing, before = trials.to_come()
         print(f"{len(missing)} runs to come in {folder}, {before} have ended before", flush=True)
-        progress = SweepProgress(name, missing, before) if apart else nullcontext()
+        progress = SweepProgress(name, folder, missing, before) if apart else nullcontext()
         with sweep.stopping.on_signals(), progress:
             trials.run()
         conclude(study, folder)
 
 
-def _checked(sweeper: StudySweeper, space: Space, folder: Path, compose: Compose) -> dict[str, Any]:
-    """The settings that all trials share; refuses them, and a space that cannot be composed."""
-    wrong = [d for d in sweeper.objectives.values() if d not in ("maximize", "minimize")]
-    if wrong:
-        raise InputError(f"hydra.sweeper.objectives: {wrong[0]}: must be maximize or minimize")
-    for name, value in (("n_trials", sweeper.n_trials), ("n_jobs", sweeper.n_jobs)):
-        if type(value) is not int or value < 1:
-            raise InputError(f"hydra.sweeper.{name}={value}: must be a whole number of at least 1")
+def _check_options(sweeper: StudySweeper) -> None:
+    """Refuse options of the sweeper that are not what they must be."""
+    pruner = sweeper.pruner or dict.fromkeys(_PRUNER, 0)
+    for name, value, good, wanted in (
+        ("params", sweeper.params, isinstance(sweeper.params, Mapping), "{SETTING: VALUES}"),
+        ("objectives", sweeper.objectives, _are_directions(sweeper.objectives), _DIRECTIONS),
+        ("seeds", sweeper.seeds, _are_seeds(sweeper.seeds), "a list of different seeds, or null"),
+        ("sampler", sweeper.sampler, isinstance(sweeper.sampler, Mapping), "{name: SAMPLER}"),
+        (
+            "pruner",
+            pruner,
+            isinstance(pruner, Mapping)
+            and pruner.keys() == set(_PRUNER)
+            and all(type(pruner[key]) is int and pruner[key] >= 0 for key in _PRUNER[1:]),
+            "null, or {monitor: METRIC, n_startup_trials: N, n_warmup_epochs: N}",
+        ),
+        ("n_trials", sweeper.n_trials, _is_count(sweeper.n_trials), _COUNT),
+        ("n_jobs", sweeper.n_jobs, _is_count(sweeper.n_jobs), _COUNT),
+    ):
+        if not good:
+            raise InputError(f"hydra.sweeper.{name}={value}: must be {wanted}")
     sampler_of(sweeper.sampler, 0)
+
+
+def _are_directions(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value.values()) <= {"maximize", "minimize"}
+
+
+def _are_seeds(value: Any) -> bool:
+    whole = isinstance(value, list) and all(seed is None or type(seed) is int for seed in value)
+    return whole and len(set(value)) == len(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _checked(
+    sweeper: StudySweeper, space: Space, folder: Path, compose: Compose
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings that all trials share, and the data sets; refuses what no trial could run."""
     fixed = list(space.fixed.values())
-    for corner in corners(space):
-        compose([*fixed, *corner])
-    with as_job(compose(fixed), folder) as cfg:
-        check_config(cfg)
-        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+
+    def settings_of(overrides: Sequence[str]) -> Any:
+        with as_job(compose([*fixed, *overrides]), folder) as cfg:
+            check_config(cfg)
+            return OmegaConf.to_container(cfg, resolve=True)
+
+    settings = settings_of([])
+    seeds = [f"seed={seed}" for seed in sweeper.seeds if seed is not None]
+    ends = [settings_of(given) for given in (*([seed] for seed in seeds), *corners(space))]
     callbacks = [str((part or {}).get("_target_")) for part in settings["callbacks"].values()]
     if sweeper.pruner and not any(target.endswith(".StopHopeless") for target in callbacks):
         raise InputError(
             "hydra.sweeper.pruner: needs the callback StopHopeless, which hparams_search=penalties "
             "has; hydra.sweeper.pruner=null stops no trial early"
         )
-    return settings  # type: ignore[no-any-return]
+    return settings, [end["data"] for end in ends]

@@ -1,12 +1,11 @@
 """The sweeper of `hparams_search`; Hydra imports this at every start, and Optuna comes later."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tvl_lightning.limits import InputError
 
@@ -18,21 +17,21 @@ class StudySweeper(Sweeper):
 
     def __init__(
         self,
-        params: Mapping[str, Any] | None,
-        objectives: Mapping[str, str] | None,
-        seeds: Sequence[int] | None,
+        params: Any,
+        objectives: Any,
+        seeds: Any,
         n_trials: int,
         n_jobs: int,
-        sampler: Mapping[str, Any],
-        pruner: Mapping[str, Any] | None,
+        sampler: Any,
+        pruner: Any,
         storage: str | None,
         study_name: str,
     ) -> None:
-        self.params = dict(params or {})
-        self.objectives = dict(objectives or {"objective": "maximize"})
-        self.seeds: list[int | None] = [*seeds] if seeds else [None]
+        self.params = _plain(params) or {}
+        self.objectives = _plain(objectives) or {"objective": "maximize"}
+        self.seeds = _plain(seeds) or [None]
         self.n_trials, self.n_jobs = n_trials, n_jobs
-        self.sampler, self.pruner = dict(sampler), pruner and dict(pruner)
+        self.sampler, self.pruner = _plain(sampler), _plain(pruner)
         self.storage, self.study_name = storage, study_name
         self.hydra_context: HydraContext | None = None
         self.task_function: TaskFunction | None = None
@@ -59,3 +58,7 @@ class StudySweeper(Sweeper):
             way = "pip install 'tvl-lightning[optuna]'"
             raise InputError(f"hparams_search: needs another package; {way} ({error})") from error
         run_study(self, arguments)
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

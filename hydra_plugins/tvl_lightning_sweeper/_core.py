@@ -5,22 +5,19 @@ import copy
 import itertools
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tvl_lightning_sweeper.grid import GridSweeper
-from tvl_lightning.cli.clusters import begin_ray
 from tvl_lightning.cli.failures import forget
 from tvl_lightning.cli.jobs import Stopping, Task
-from tvl_lightning.cli.launching import Sweep, count, launch, say_how_it_ended
+from tvl_lightning.cli.launching import Sweep, count, launch, launcher_of, say_how_it_ended
 from tvl_lightning.cli.preparing import prepare
 from tvl_lightning.cli.recipes import base_of
 from tvl_lightning.cli.settings import check_config
@@ -29,12 +26,6 @@ from tvl_lightning.cli.sweeps import Compose, Folders, Job, as_job, axes_of, tel
 from tvl_lightning.limits import InputError
 
 _NUMBERED = "${hydra.job.num}"  # the folders of who did not name them otherwise
-_EXTRAS = {
-    "joblib": "parallel",
-    "ray": "ray",
-    "submitit_local": "slurm",
-    "submitit_slurm": "slurm",
-}
 
 
 def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[JobReturn]]:
@@ -68,7 +59,7 @@ def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[Jo
         name = secrets.token_hex(8)
         sweep = Sweep(folder, name, Stopping(folder, name))
         task = Task(function, name, base, sweep.stopping, len(todo))
-        launcher = _launcher(context, task, config)
+        launcher = launcher_of(context, task, config)
     except Exception:
         forget(folder)
         raise
@@ -77,8 +68,9 @@ def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[Jo
     before = len(jobs) - len(todo)
     ended = f", {before:,} of {len(jobs):,} have ended before" if before else ""
     print(f"{count(len(todo))} to run in {folder}{ended}", flush=True)
-    progress = SweepProgress(name, [folder / job.name for job in todo], before) if apart else None
-    with sweep.stopping.on_signals(), progress or contextlib.nullcontext():
+    waiting = [folder / job.name for job in todo]
+    progress = SweepProgress(name, folder, waiting, before) if apart else contextlib.nullcontext()
+    with sweep.stopping.on_signals(), progress:
         returns = launch(launcher, todo, sweep, compose)
     say_how_it_ended(jobs, sweep)
     return [returns]
@@ -135,8 +127,8 @@ def _name(
     compose: Compose,
 ) -> None:
     """Name the folders of new jobs: by what is telling, or else as `hydra.sweep.subdir` says."""
-    sweep = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    numbered = isinstance(sweep, dict) and sweep["subdir"] == _NUMBERED
+    sweep: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    numbered = sweep["subdir"] == _NUMBERED
     new = [(number, job) for number, job in enumerate(jobs) if not job.name]
     for number, job in new:
         if numbered:
@@ -147,18 +139,9 @@ def _name(
                 job.name = str(composed.hydra.sweep.subdir)
     if numbered:
         folders.find([job for _, job in new], compose)
-
-
-def _launcher(context: HydraContext, task: Task, config: DictConfig) -> Launcher:
-    name = config.hydra.runtime.choices["hydra/launcher"]
-    if name == "joblib":  # a job is handed out when a process is free for it, and not before
-        with read_write(config.hydra):
-            config.hydra.launcher.update(batch_size="1", pre_dispatch="n_jobs")
-    if name == "ray" and task.total:
-        init: Any = OmegaConf.to_container(config.hydra.launcher.ray.init, resolve=True)
-        begin_ray(init)
-    try:
-        return Plugins.instance().instantiate_launcher(context, task, config)
-    except (ImportError, RuntimeError) as error:
-        way = f"pip install 'tvl-lightning[{_EXTRAS[name]}]'; " if name in _EXTRAS else ""
-        raise InputError(f"hydra/launcher={name}: {way}{error}") from error
+    several = [name for name, times in Counter(job.name for job in jobs).items() if times > 1]
+    if several:
+        raise InputError(
+            f"hydra.sweep.subdir={sweep['subdir']}: gives several jobs one folder, {several[0]}; "
+            "leave it out, and each is named by its values"
+        )

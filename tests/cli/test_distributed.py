@@ -18,10 +18,15 @@ TWO = [*SMALL, "trainer=ddp", "trainer.accelerator=cpu"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "count"), [([], 1), (["-m", "seed=0,1"], 2)])
+@pytest.mark.parametrize(
+    ("mode", "count"), [([], 1), (["-m", "--config-dir", "configs", "reg=mine", "seed=0,1"], 2)]
+)
 def test_two_processes_share_one_run_directory(
     command: Command, tmp_path: Path, mode: list[str], count: int
 ) -> None:
+    (tmp_path / "configs" / "reg").mkdir(parents=True)
+    penalty = "mine: {_target_: tvl_lightning.penalties.L1, weight: 0.02}"
+    (tmp_path / "configs" / "reg" / "mine.yaml").write_text(penalty)
     done = command("tvl_lightning.train", *mode, *TWO, "trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr
     runs = [path.parent for path in (tmp_path / "outputs").rglob("summary.json")]

@@ -1,6 +1,8 @@
 """A launcher that dies with a job takes no other job with it."""
 
+import json
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,79 @@ def test_a_job_that_kills_its_process_again_is_marked_and_the_others_go_on(
         say_how_it_ended(jobs("a", "b", "c"), sweep)
     assert end.value.code == 1
     assert capsys.readouterr().err == "1 of 3 jobs failed: b (OSError: a worker died)\n"
+
+
+class Pool(Fragile):
+    """Runs two jobs at a time; where one of them dies, the other does, as in joblib."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
+        names = [o[-1].removeprefix("hydra.sweep.subdir=").strip("'") for o in job_overrides]
+        for pair in (names[i : i + 2] for i in range(0, len(names), 2)):
+            self.begun += pair
+            for name in pair:
+                note(self.sweep.folder / name, State(self.sweep.name, "running"))
+            if set(pair) & set(self.kills):
+                raise OSError("a worker died")
+            for name in pair:
+                note(self.sweep.folder / name, State(self.sweep.name, "finished"))
+        return []
+
+
+def test_jobs_that_die_with_another_are_not_blamed_for_it(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher = Pool(sweep, kills=["c"])
+    launch(launcher, jobs("a", "b", "c", "d", "e"), sweep, lambda overrides: None)  # type: ignore[arg-type]
+    assert launcher.begun == ["a", "b", "c", "d", "c", "d", "c", "d", "e"]
+    with pytest.raises(SystemExit):
+        say_how_it_ended(jobs("a", "b", "c", "d", "e"), sweep)
+    assert capsys.readouterr().err == "1 of 5 jobs failed: c (OSError: a worker died)\n"
+    summary = json.loads((sweep.folder / "c" / "summary.json").read_text())
+    assert (summary["status"], summary["overrides"]) == ("failed", ["seed=c"])
+    assert "a worker died" in (sweep.folder / "c" / "train.log").read_text()
+
+
+def test_a_job_that_ends_without_a_word_is_tried_again_and_then_named(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent(Fragile):
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
+            with suppress(OSError):
+                return super().launch(job_overrides, initial_job_idx)
+            return []
+
+    launcher = Silent(sweep, kills=["b", "b"])
+    launch(launcher, jobs("a", "b"), sweep, lambda overrides: None)  # type: ignore[arg-type]
+    assert launcher.begun == ["a", "b", "b"]
+    with pytest.raises(SystemExit):
+        say_how_it_ended(jobs("a", "b"), sweep)
+    assert "1 of 2 jobs failed: b (its process ended without a word)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State("this", "running"), 1),
+        (State("this", "stopped", "SIGTERM"), 1),
+        (State("this", "stopped", "trainer.max_time", summary="digest"), 0),
+        (State("this", "diverged", "the loss is not finite", summary="digest"), 0),
+        (State("this", "finished"), 0),
+    ],
+)
+def test_the_status_says_whether_each_job_came_to_its_end(
+    sweep: Sweep, state: State, status: int
+) -> None:
+    note(sweep.folder / "a", state)
+    with pytest.raises(SystemExit, match="1") if status else nullcontext():
+        say_how_it_ended(jobs("a"), sweep)
+
+
+def test_a_job_of_which_nothing_is_known_is_named(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        say_how_it_ended(jobs("a"), sweep)
+    assert "1 of 1 job failed: a (its process ended without a word)" in capsys.readouterr().err
 
 
 def test_a_job_that_cannot_be_composed_is_marked_and_the_others_go_on(

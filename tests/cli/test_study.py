@@ -21,6 +21,7 @@ from tvl_lightning.cli.study.space import search_space
 from tvl_lightning.limits import InputError
 
 TRAIN = "tvl_lightning.train"
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 LR = "optimizer.lr=tag(log, interval(1e-3, 1))"
 STUDY = [
     *("-m", "hparams_search=penalties", *SMALL, "trainer.max_epochs=2", "logger=none"),
@@ -104,13 +105,24 @@ def test_what_a_run_must_reach_is_what_optunas_median_pruner_asks(tmp_path: Path
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["hydra.sweeper.objectives={val/acc: best}"], "must be maximize or minimize"),
+        (["hydra.sweeper.objectives={val/acc: best}"], "must be {NAME: maximize or minimize}"),
+        (["hydra.sweeper.objectives=val/acc"], "hydra.sweeper.objectives=val/acc: must be {NAME"),
+        (["hydra.sweeper.sampler=RandomSampler"], "must be {name: SAMPLER}"),
+        (["hydra.sweeper.seeds=3"], "hydra.sweeper.seeds=3: must be a list of different seeds"),
+        (["hydra.sweeper.pruner.n_startup_trials=many"], "n_startup_trials: N"),
+        (["hydra.sweeper.pruner=median"], "hydra.sweeper.pruner=median: must be null, or {"),
         (["hydra.sweeper.sampler.name=TPE"], "hydra.sweeper.sampler.name=TPE: must be one of"),
         (["+hydra.sweeper.sampler.startup=1"], "unexpected keyword argument 'startup'"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be a whole number"),
         (["model.width=0"], "model.width=0"),
         (["model.wdth=interval(1, 2)"], "model.wdth"),
         (["reg=choice(l1, l3)"], "l3"),
+        (["model.hidden_layers=int(interval(0, 4))"], "hidden_layers=0"),
+        (["data.val_size=interval(0.1, 1.5)"], "val_size=1.5"),
+        (["model.width=choice(12, 0)"], "width=0"),
+        (["hydra.sweeper.seeds=[0,-1]"], "seed=-1"),
+        (["hydra.sweeper.seeds=[1,1]"], "hydra.sweeper.seeds=[1, 1]: must be a list of different"),
+        (["hydra.sweeper.sampler.name=GridSampler"], "sampler.name=GridSampler: must be one of"),
         (["callbacks.hopeless=null"], "hydra.sweeper.pruner=null stops no trial early"),
     ],
 )
@@ -159,6 +171,12 @@ def test_two_objectives_over_two_seeds_give_a_front_and_a_diverging_trial_ends_n
     assert "the front of val/acc (maximize), parameters (minimize)" in done.stdout
     assert (folder / "study.png").stat().st_size > 10_000
 
+    # values are stored in an order, and that is the first command's
+    swapped = "hydra.sweeper.objectives={parameters: minimize, val/acc: maximize}"
+    again = call(TRAIN, *study, swapped)
+    assert again.returncode == 0, again.stderr
+    assert "the front of val/acc (maximize), parameters (minimize)" in again.stdout
+
     before = started(folder)
     other = call(TRAIN, *study, "model.hidden_layers=3")
     assert other.returncode == 2
@@ -166,6 +184,56 @@ def test_two_objectives_over_two_seeds_give_a_front_and_a_diverging_trial_ends_n
     other = call(TRAIN, *study, "hydra.sweeper.seeds=[0,1,2]")
     assert "seeds ([0, 1] there, [0, 1, 2] here)" in other.stderr
     assert started(folder) == before
+
+
+@pytest.mark.slow
+def test_a_misspelt_objective_is_put_right_in_the_same_folder(
+    call: Command, tmp_path: Path
+) -> None:
+    study = [*STUDY, LR, "hydra.sweeper.n_trials=1", "hydra.sweeper.pruner=null"]
+    done = call(TRAIN, *study, "hydra.sweeper.objectives={val/accuracy: maximize}")
+    assert done.returncode == 2
+    assert "hydra.sweeper.objectives: val/accuracy is no number of a run" in done.stderr
+    before = started(tmp_path / "study")
+    done = call(TRAIN, *study, "hydra.sweeper.objectives={val/acc: maximize}")
+    assert done.returncode == 0, done.stderr
+    assert started(tmp_path / "study") == before
+    assert len(trials(tmp_path / "study")) == 1
+    other = call(TRAIN, *study, "hydra.sweeper.objectives={val/task_loss: minimize}")
+    assert "is another study: objectives" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_by_itself_is_tried_again_and_its_trial_stays_open(
+    tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "mine.py").write_text(STOPPING)
+    study = [*STUDY, LR, "hydra.sweeper.n_trials=1", *JOBLIB, "logger=none"]
+    own = "+callbacks.mine={_target_: mine.Stopping, times: 3}"
+    done = command(TRAIN, *study, own)
+    assert done.returncode == 1, done.stderr
+    assert "did not come to their end: trial-0000; to go on: the same command" in done.stderr
+    assert [trial.state.name for trial in trials(tmp_path / "study")] == ["RUNNING"]
+    done = command(TRAIN, *study, own)
+    assert done.returncode == 0, done.stderr
+    assert [trial.state.name for trial in trials(tmp_path / "study")] == ["COMPLETE"]
+
+
+STOPPING = """
+import os, signal
+from pathlib import Path
+from lightning import Callback
+
+class Stopping(Callback):
+    def __init__(self, times):
+        self.times = times
+
+    def on_train_epoch_start(self, *args):
+        with open("stops.txt", "a+") as file:
+            file.write(".")
+        if len(Path("stops.txt").read_text()) <= self.times:
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
 
 
 @pytest.mark.slow

@@ -105,6 +105,12 @@ def test_a_recipe_is_the_same_in_another_order_where_that_makes_no_difference() 
     )
 
 
+def test_what_depends_on_the_order_does_not_keep_the_rest_in_order() -> None:
+    nested = ["trainer=cpu", "trainer.max_epochs=1"]
+    assert recipe("base", [*nested, "a=1", "b=2"]) == recipe("base", ["b=2", "a=1", *nested])
+    assert recipe("base", [*nested, "a=1"]) != recipe("base", [*nested[::-1], "a=1"])
+
+
 def test_a_run_has_ended_as_long_as_its_summary_is_that_of_its_end(tmp_path: Path) -> None:
     assert state_of(tmp_path) == State()
     write_json(tmp_path / "summary.json", {"status": "finished", "reason": None})

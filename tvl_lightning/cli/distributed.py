@@ -53,7 +53,7 @@ def processes_join_this_run(trainer: Trainer, folder: Path) -> Iterator[None]:
         config.hydra.run.dir = str(folder)
     command_line, environment = sys.argv[1:], dict(os.environ)
     if in_a_sweep:
-        sys.argv[1:] = [*config.hydra.overrides.task, "hydra.mode=RUN"]
+        sys.argv[1:] = [*_configurations(config), *config.hydra.overrides.task, "hydra.mode=RUN"]
     completed = False
     try:
         yield
@@ -65,6 +65,17 @@ def processes_join_this_run(trainer: Trainer, folder: Path) -> Iterator[None]:
         sys.argv[1:] = command_line
         os.environ.clear()
         os.environ.update(environment)
+
+
+def _configurations(config: Any) -> Iterator[str]:
+    """Where the command line of a sweep says that configurations are, and which is the first."""
+    yield from ("--config-name", config.hydra.job.config_name)
+    for source in config.hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            yield from ("--config-dir", source.path)
+    for override in config.hydra.overrides.hydra:
+        if override.lstrip("+").startswith("hydra.searchpath="):
+            yield override
 
 
 def _leave() -> None:

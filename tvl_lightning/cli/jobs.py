@@ -156,13 +156,17 @@ class Task:
         if self.stopping.is_marked():
             raise JobError("the sweep was stopped before it began")
         overrides: Any = OmegaConf.to_container(config.overrides.task)
-        state = State(self.sweep, "running", recipe=recipe(self.base, overrides))
+        own = recipe(self.base, overrides)
+        begun = (folder / ".hydra" / "config.yaml").is_file()
+        # a run that is there keeps its own, for this job may be refused
+        known = (begun and state_of(folder).recipe) or own
+        state = State(self.sweep, "running", recipe=known)
         note(folder, state)
         apart = self.process != _this_process()
         if apart and not config.job.chdir:
             os.chdir(config.runtime.cwd)  # where the sweep was started
         if not apart:
-            print(f"{folder.name}: job {config.job.num + 1} of {self.total}", flush=True)
+            print(f"{config.sweep.subdir}: job {config.job.num + 1} of {self.total}", flush=True)
         with _apart(self.stopping) if apart else stopping_on_signals():
             try:
                 value = self.task(cfg)
@@ -175,9 +179,9 @@ class Task:
                 reason = reason_of(error)
                 note(folder, state._replace(status="failed", reason=reason))
                 if not apart:
-                    print(f"{folder.name}: failed: {reason}", file=sys.stderr, flush=True)
+                    print(f"{config.sweep.subdir}: failed: {reason}", file=sys.stderr, flush=True)
                 raise JobError(reason) from None if apart else error
-            note(folder, with_result(state, folder))
+            note(folder, with_result(state._replace(recipe=own), folder))
             return value
 
 

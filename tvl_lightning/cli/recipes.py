@@ -1,7 +1,6 @@
 """What a job's settings are composed of, so that a job is known again without composing it."""
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,7 +49,11 @@ def recipe(base: str | None, overrides: Sequence[str]) -> str | None:
     if base is None or any("${" in override for override in overrides):
         return None
     kept = [override for override in overrides if not override.startswith("resume=")]
-    keys = sorted(f"{override.partition('=')[0].lstrip('+~')}." for override in kept)
-    if not any(b.startswith(a) for a, b in itertools.pairwise(keys)):
-        kept = sorted(kept)  # none of them speaks of what another one sets
-    return hashlib.sha256(json.dumps([base, kept]).encode()).hexdigest()
+    keys = [f"{override.partition('=')[0].lstrip('+~')}." for override in kept]
+    free = [
+        override  # it speaks of nothing that another one sets
+        for override, key in zip(kept, keys, strict=True)
+        if sum(key.startswith(other) or other.startswith(key) for other in keys) == 1
+    ]
+    in_order = [override for override in kept if override not in free]
+    return hashlib.sha256(json.dumps([base, sorted(free), in_order]).encode()).hexdigest()

@@ -19,12 +19,14 @@ class SweepProgress:
 
     Args:
         sweep: names this command.
+        root: the folder of the sweep.
         folders: of the jobs that are to be run.
         before: how many had ended before.
     """
 
-    def __init__(self, sweep: str, folders: Sequence[Path], before: int) -> None:
+    def __init__(self, sweep: str, root: Path, folders: Sequence[Path], before: int) -> None:
         self._sweep, self._before, self._total = sweep, before, before + len(folders)
+        self._root = root
         self._waiting = list(folders)
         self._failed = self._running = 0
         self._begun = time.monotonic()
@@ -75,9 +77,9 @@ class SweepProgress:
 
     def _say(self, folder: Path, state: State) -> None:
         if self._bar.disable:
-            print(f"{folder.name}: {_ended(state)}; {self._text()}", flush=True)
+            print(f"{folder.relative_to(self._root)}: {_ended(state)}; {self._text()}", flush=True)
         elif state.status != "finished":
-            tqdm.write(f"{folder.name}: {_ended(state)}")
+            tqdm.write(f"{folder.relative_to(self._root)}: {_ended(state)}")
 
     def _text(self) -> str:
         done = self._total - len(self._waiting)

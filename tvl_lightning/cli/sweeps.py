@@ -111,20 +111,27 @@ class Folders:
         for job in jobs:
             wanted, number = job.name, 1
             if any(_has_settings(folder) for folder in self._free):
-                with as_job(compose(job.overrides), self.sweep / wanted) as cfg:
+                # as those of all folders are resolved, which may name the folder that they are in
+                with as_job(compose(job.overrides), self.sweep) as cfg:
                     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-                    folder = self._with_settings(settings)
-                    if folder is not None:
+                    found = self._with_settings(settings)
+                    if found is not None:
+                        folder, job.ended = found
                         job.name = str(folder.relative_to(self.sweep))
-                        job.ended = self._had_ended(folder, settings, job)
+                        if job.ended:
+                            state = State(recipe=recipe(self.base, job.overrides))
+                            note(folder, with_result(state, folder))
                         continue
             while self.sweep / job.name in taken:
                 number += 1
                 job.name = f"{wanted}-{number}"
             taken.add(self.sweep / job.name)
 
-    def _with_settings(self, settings: dict[str, Any]) -> Path | None:
-        """To be called within `as_job`, by which the settings of the folders are resolved."""
+    def _with_settings(self, settings: dict[str, Any]) -> tuple[Path, bool] | None:
+        """The run with these settings, and whether it has ended.
+
+        To be called within `as_job`, by which the settings of the folders are resolved.
+        """
         if self._by_settings is None:
             self._by_settings = {}
             for folder in sorted(self._free):
@@ -133,21 +140,24 @@ class Folders:
                     if found is not None:
                         key = fingerprint(found, self.swept)
                         self._by_settings.setdefault(key, []).append(folder)
-        alike = self._by_settings.get(fingerprint(settings, self.swept))
-        if not alike:
-            return None
-        folder = alike.pop(0)
-        self._free.discard(folder)
-        return folder
+        alike = self._by_settings.get(fingerprint(settings, self.swept), [])
+        found = _chosen(alike, settings)
+        if found is not None:
+            alike.remove(found[0])
+            self._free.discard(found[0])
+        return found
 
-    def _had_ended(self, folder: Path, settings: dict[str, Any], job: Job) -> bool:
-        with suppress(InputError):  # which the job will say
-            summary = plan(folder, settings, "auto").summary
-            if summary is not None:
-                state = State(recipe=recipe(self.base, job.overrides))
-                note(folder, with_result(state, folder))
-                return True
-        return False
+
+def _chosen(alike: Sequence[Path], settings: dict[str, Any]) -> tuple[Path, bool] | None:
+    """Of runs that differ in their length at most: one that has ended with the length of now, or
+    else the only one that can go on to it. Which of several is not for us to say."""
+    open_to_it = []
+    for folder in alike:
+        with suppress(InputError):  # it is longer, or cannot be read
+            if plan(folder, settings, "auto").summary is not None:
+                return folder, True
+            open_to_it.append(folder)
+    return (open_to_it[0], False) if len(open_to_it) == 1 else None
 
 
 @contextmanager
@@ -168,9 +178,16 @@ def as_job(composed: DictConfig, folder: Path, number: int = 0) -> Iterator[Dict
 def _runs_below(folder: Path) -> Iterator[Path]:
     for path, below, files in os.walk(folder):
         run = Path(path)
-        if run != folder and (STATE in files or holds_a_run(run)):
+        if run != folder and (STATE in files or _looks_like_a_run(run)):
             below.clear()
             yield run
+
+
+def _looks_like_a_run(folder: Path) -> bool:
+    try:
+        return holds_a_run(folder)
+    except InputError:  # its result cannot be read
+        return True
 
 
 def _has_settings(folder: Path) -> bool:

@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("%s: waiting for the run that works there", folder)
+        log.warning("%s: waiting for the command that works there", folder)
         lock.acquire()
     try:
         yield

@@ -1,6 +1,7 @@
 """What a study found: on the terminal, in `optimization_results.yaml`, as a picture."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ _SHOWN = 10  # trials of a front
 
 
 def conclude(study: StoredStudy, folder: Path) -> None:
-    """Say which trials are the best, and write that down in the folder of the sweep."""
+    """Say which trials are the best, and write that down in the folder of the sweep.
+
+    Raises:
+        SystemExit: with status 1, where no trial came to an end.
+    """
     trials, best = study.trials, study.best
     print(f"{len(trials)} trials, of which {_counted(trials)}")
     if not best:
@@ -40,6 +45,8 @@ def conclude(study: StoredStudy, folder: Path) -> None:
     except Exception:  # the results are there, and good
         log.exception("the study could not be drawn")
     print(f"sweep directory: {folder}", flush=True)
+    if not best:
+        sys.exit(1)
 
 
 def _counted(trials: list[FrozenTrial]) -> str:

@@ -1,5 +1,6 @@
 """Runs the trials of a study, some at a time, each in a folder of its own."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from tvl_lightning.cli.sweeps import Compose, Job
 from tvl_lightning.limits import InputError
 
 Seed = int | None
+
+_ATTEMPTS = 2  # at a run that was stopped while the study was not
 
 
 def name_of(trial: int) -> str:
@@ -93,6 +96,7 @@ class Trials:
         Raises:
             InputError: for an objective that the runs do not have.
             Stopped: after a signal, once the runs have ended in order.
+            SystemExit: with status 1, where runs were stopped and did not come to their end.
         """
         first, *others = self.seeds
         while trials := self.study.next_trials(self.total, self.several):
@@ -114,12 +118,22 @@ class Trials:
 
     def _launch(self, runs: Sequence[tuple[FrozenTrial, Seed]]) -> None:
         jobs = [self._job(*run) for run in runs]
-        missing = [job for job in jobs if outcome_of(self.sweep.folder / job.name) is None]
-        ended = len(self.study.trials) * len(self.seeds)
-        launch(_CountingFrom(ended, self.launcher), missing, self.sweep, self.compose)
-        if self.sweep.stopping.signum is not None:
-            print(f"to go on: the same command with hydra.sweep.dir={self.sweep.folder}")
-            raise Stopped(self.sweep.stopping.signum)
+        ended = self.total * len(self.seeds) - len(self.to_come()[0])
+        go_on = f"the same command with hydra.sweep.dir={self.sweep.folder}"
+        for _ in range(_ATTEMPTS):
+            launch(
+                _CountingFrom(ended, self.launcher), self._missing(jobs), self.sweep, self.compose
+            )
+            if self.sweep.stopping.signum is not None:
+                print(f"to go on: {go_on}")
+                raise Stopped(self.sweep.stopping.signum)
+        if missing := self._missing(jobs):
+            named = ", ".join(job.name for job in missing)
+            print(f"did not come to their end: {named}; to go on: {go_on}", file=sys.stderr)
+            sys.exit(1)
+
+    def _missing(self, jobs: Sequence[Job]) -> list[Job]:
+        return [job for job in jobs if outcome_of(self.sweep.folder / job.name) is None]
 
     def _job(self, trial: FrozenTrial, seed: Seed) -> Job:
         varied = [f"{key}={trial.params[key]}" for key in self.space.varied]
@@ -128,8 +142,9 @@ class Trials:
         return Job([*self.space.fixed.values(), *varied, *own], str(folder))
 
     def _outcome(self, trial: FrozenTrial, seed: Seed) -> Outcome:
-        folder = self.folder_of(trial.number, seed)
-        return outcome_of(folder) or Outcome("failed", "it left no summary.json", {})
+        found = outcome_of(self.folder_of(trial.number, seed))
+        assert found is not None  # it has been launched
+        return found
 
     def _tell(self, trial: FrozenTrial, seeds: Sequence[Seed]) -> None:
         outcomes = [self._outcome(trial, seed) for seed in seeds]

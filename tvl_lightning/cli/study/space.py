@@ -61,9 +61,9 @@ def search_space(overrides: Sequence[Override]) -> Space:
 
 
 def corners(space: Space) -> Iterator[list[str]]:
-    """Overrides that name each choice once, and of each range its lower end."""
+    """Overrides that name each choice once, and of each range its two ends."""
     values: dict[str, Sequence[Any]] = {
-        key: d.choices if isinstance(d, CategoricalDistribution) else [d.low]  # type: ignore[attr-defined]
+        key: d.choices if isinstance(d, CategoricalDistribution) else [d.low, d.high]  # type: ignore[attr-defined]
         for key, d in space.varied.items()
     }
     firsts = {key: f"{key}={each[0]}" for key, each in values.items()}

@@ -15,6 +15,8 @@ from tvl_lightning.limits import InputError
 from tvl_lightning.runs.same import LENGTH, differences, flat
 
 _SHOWN = 5  # settings that differ
+# these end a study by themselves, which has a number of trials here; a grid is no study
+_ENDING = ("BaseSampler", "BruteForceSampler", "GridSampler")
 
 
 class StoredStudy:
@@ -50,15 +52,22 @@ class StoredStudy:
             raise InputError(f"hydra.sweeper.storage={url}: cannot be opened: {reason}") from error
         space = {key: distribution_to_json(d) for key, d in varied.items()}
         now = {"objectives": dict(objectives), "params": space, **asked}
+        directions = [StudyDirection[way.upper()] for way in objectives.values()]
         there = {study.study_name for study in optuna.get_all_study_summaries(self._storage)}
         if name in there:
             self._study = optuna.load_study(study_name=name, storage=self._storage)
-            _refuse_other(self._study.user_attrs, now, url)
+            there_now = dict(self._study.user_attrs)
+            if not self.trials and self._study.directions == directions:
+                there_now.pop("objectives", None)  # none was told, so they may be named otherwise
+                self._study.set_user_attr("objectives", dict(objectives))
+            _refuse_other(there_now, now, url)
+            # values are stored in the order in which the objectives were named at first
+            self.objectives = dict(self._study.user_attrs["objectives"])
         else:
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
-                directions=[StudyDirection[way.upper()] for way in objectives.values()],
+                directions=directions,
             )
         for key, value in now.items():
             if key not in self._study.user_attrs:
@@ -158,7 +167,7 @@ def sampler_of(options: Mapping[str, Any], number: int) -> optuna.samplers.BaseS
     """
     rest = dict(options)
     name, seed = rest.pop("name", None), rest.pop("seed", None)
-    known = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and n != "BaseSampler"]
+    known = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and n not in _ENDING]
     if name not in known:
         raise InputError(f"hydra.sweeper.sampler.name={name}: must be one of {', '.join(known)}")
     if seed is not None:

@@ -46,11 +46,14 @@ def read_rows(folders: Sequence[Path], accuracy: float | None = None) -> list[Ro
     Raises:
         InputError: for a folder that is not there, and where there is no run.
     """
-    rows = []
+    rows, seen = [], set[Path]()
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder")
         for run, complaint in _walk(folder):
+            if run.resolve() in seen:  # of a folder that was named twice
+                continue
+            seen.add(run.resolve())
             inside = run.relative_to(folder)
             path = str(folder / inside if len(folders) > 1 else inside)
             path = folder.resolve().name if path == "." else path

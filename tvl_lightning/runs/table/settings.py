@@ -45,7 +45,7 @@ def _value(
     record: Record, name: str, values: Mapping[str, str], asked: Mapping[str, str] | None
 ) -> str | None:
     if asked is not None:
-        return asked.get(name, record.choices.get(name))
+        return record.choices.get(name, asked.get(name))
     if name == "seed":
         return record.seed or None
     if name in values:
