@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.tvl_lightning_sweeper.grid import GridSweeper
+from tvl_lightning.cli.composing import JobSettings
 from tvl_lightning.cli.failures import forget
 from tvl_lightning.cli.jobs import Stopping, Task
 from tvl_lightning.cli.launching import Sweep, count, launch, launcher_of, say_how_it_ended
@@ -49,9 +50,11 @@ def run_grid(sweeper: GridSweeper, arguments: Sequence[str]) -> list[Sequence[Jo
     folders = Folders(folder, base, [key.lstrip("+~") for key in swept])
     try:
         folders.known(jobs)
+        groups = loader.get_group_options
+        telling = {text for key in swept for text in axes[key]}
+        _name(jobs, telling, folders, config, groups, compose)
         good = {text for job in jobs if job.ended for text in job.overrides}
-        data_sets = _check(axes, good, loader.get_group_options, compose)
-        _name(jobs, {text for key in swept for text in axes[key]}, folders, config, compose)
+        data_sets = _check(axes, good, groups, compose)
         todo = [job for job in jobs if not job.ended]
         apart = runtime.choices["hydra/launcher"] != "basic"
         if apart and todo:
@@ -105,8 +108,9 @@ def _check(
     try:
         with as_job(compose(list(firsts.values())), Path()) as first:
             look_at(first)
+            composed = {key for key in axes if groups(key) or OmegaConf.select(first, key) is None}
             for key, value in others:
-                if groups(key) or OmegaConf.select(first, key) is None:
+                if key in composed:
                     overrides = [*{**firsts, key: value}.values()]
                     with as_job(compose(overrides), Path()) as changed:
                         look_at(changed)
@@ -124,6 +128,7 @@ def _name(
     telling: set[str],
     folders: Folders,
     config: DictConfig,
+    groups: Callable[[str], Sequence[str]],
     compose: Compose,
 ) -> None:
     """Name the folders of new jobs: by what is telling, or else as `hydra.sweep.subdir` says."""
@@ -138,7 +143,8 @@ def _name(
             with as_job(composed, folders.sweep, number):
                 job.name = str(composed.hydra.sweep.subdir)
     if numbered:
-        folders.find([job for _, job in new], compose)
+        settings = JobSettings(compose, groups, folders.sweep)
+        folders.find([job for _, job in new], settings.of)
     several = [name for name, times in Counter(job.name for job in jobs).items() if times > 1]
     if several:
         raise InputError(

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from tvl_lightning.cli.jobs import STATE, State, has_ended, note, state_of, with_result
 from tvl_lightning.cli.recipes import recipe
 from tvl_lightning.limits import InputError
-from tvl_lightning.runs.resume import holds_a_run, plan, settings_in
+from tvl_lightning.runs.resume import has_come_to_its_end, holds_a_run, settings_in
 from tvl_lightning.runs.same import fingerprint
 
 _LONGEST = 100  # characters of a name
 
 Compose = Callable[[Sequence[str]], DictConfig]
+SettingsOf = Callable[[Sequence[str]], AbstractContextManager[dict[str, Any]]]
 
 
 @dataclass
@@ -100,20 +101,19 @@ class Folders:
                 job.name = str(folder.relative_to(self.sweep))
                 job.ended = has_ended(folder, self._states[folder])
 
-    def find(self, jobs: Sequence[Job], compose: Compose) -> None:
+    def find(self, jobs: Sequence[Job], settings_of: SettingsOf) -> None:
         """Name the others: by the folder of a run with their settings, or by a free name.
 
         Args:
             jobs: in the order in which names are given.
-            compose: the configuration of a job, Hydra's part with it.
+            settings_of: the settings of a job by its overrides, all as if in one folder, for a
+                setting may name the folder that it is in; see `JobSettings`.
         """
         taken = {f for f in self._states if f not in self._free or _has_settings(f)}
         for job in jobs:
             wanted, number = job.name, 1
             if any(_has_settings(folder) for folder in self._free):
-                # as those of all folders are resolved, which may name the folder that they are in
-                with as_job(compose(job.overrides), self.sweep) as cfg:
-                    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+                with settings_of(job.overrides) as settings:
                     found = self._with_settings(settings)
                     if found is not None:
                         folder, job.ended = found
@@ -130,7 +130,7 @@ class Folders:
     def _with_settings(self, settings: dict[str, Any]) -> tuple[Path, bool] | None:
         """The run with these settings, and whether it has ended.
 
-        To be called within `as_job`, by which the settings of the folders are resolved.
+        To be called within `settings_of`, by which the settings of the folders are resolved.
         """
         if self._by_settings is None:
             self._by_settings = {}
@@ -154,7 +154,7 @@ def _chosen(alike: Sequence[Path], settings: dict[str, Any]) -> tuple[Path, bool
     open_to_it = []
     for folder in alike:
         with suppress(InputError):  # it is longer, or cannot be read
-            if plan(folder, settings, "auto").summary is not None:
+            if has_come_to_its_end(folder, settings):
                 return folder, True
             open_to_it.append(folder)
     return (open_to_it[0], False) if len(open_to_it) == 1 else None
@@ -165,7 +165,7 @@ def as_job(composed: DictConfig, folder: Path, number: int = 0) -> Iterator[Dict
     """The settings of a job, and what they refer to as if it ran in `folder`."""
     config = HydraConfig.instance()
     before = config.cfg
-    with read_write(composed), open_dict(composed):
+    with read_write(composed.hydra), open_dict(composed.hydra):
         composed.hydra.runtime.output_dir = str(folder)
         composed.hydra.job.id, composed.hydra.job.num = str(number), number
     config.set_config(composed)

@@ -95,8 +95,7 @@ def plan(folder: Path, settings: Mapping[str, Any], resume: str | None) -> Plan:
         return Plan(None, resume)
     if resume is None or not holds_a_run(folder):
         return Plan()
-    summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
-    asked = settings_in(folder)
+    summary, asked = _summary(folder), settings_in(folder)
     if asked is not None:
         _refuse_other(differences(asked, settings), str(folder))
     elif summary is not None and isinstance(summary.get("settings"), dict):
@@ -108,6 +107,21 @@ def plan(folder: Path, settings: Mapping[str, Any], resume: str | None) -> Plan:
         return Plan()
     check_resumable(last, settings)
     return Plan(None, str(last))
+
+
+def has_come_to_its_end(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the run in a folder, whose settings these are, has ended with the length of now.
+
+    Raises:
+        InputError: for one that is longer, or whose result cannot be read.
+    """
+    summary = _summary(folder)
+    return summary is not None and _has_ended(folder, summary, settings)
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    path = folder / "summary.json"
+    return read_json(path) if path.is_file() else None
 
 
 def holds_a_run(folder: Path) -> bool:
@@ -158,13 +172,17 @@ def _refuse_other(different: list[str], there: str) -> None:
 
 def settings_in(folder: Path) -> Any:
     """The settings that a run wrote down as it began, None where it did not come to that."""
+    import yaml
     from omegaconf import OmegaConf
 
     path = folder / ".hydra" / "config.yaml"
     if not path.is_file():
         return None
+    # what OmegaConf has written needs none of its own rules, and a sweep reads a thousand
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        written = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        return OmegaConf.to_container(OmegaConf.create(written), resolve=True)
     except Exception as error:  # a stranger's file can be anything
         raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
 
