@@ -1,5 +1,6 @@
 """How far a sweep is, by what its jobs note in their folders."""
 
+import os
 import sys
 import threading
 import time
@@ -76,10 +77,11 @@ class SweepProgress:
             self.look()
 
     def _say(self, folder: Path, state: State) -> None:
+        name = os.path.relpath(folder, self._root)
         if self._bar.disable:
-            print(f"{folder.relative_to(self._root)}: {_ended(state)}; {self._text()}", flush=True)
+            print(f"{name}: {_ended(state)}; {self._text()}", flush=True)
         elif state.status != "finished":
-            tqdm.write(f"{folder.relative_to(self._root)}: {_ended(state)}")
+            tqdm.write(f"{name}: {_ended(state)}")
 
     def _text(self) -> str:
         done = self._total - len(self._waiting)
