@@ -24,7 +24,8 @@ What is trained: GROUP=CHOICE
   projection  onto a set after every iteration: none, positive, simplex
   pruning     layers whose τ vanishes leave: none (default), adaptive
   setup       tau and reg in one word: learned, fixed, l1, horizon, final, simplex
-  variant     where the two differ: paper (default), authors (their code)
+  variant     paper (default), authors (their code where it differs), constant (no gradient
+              through a(l, j))
   data        mnist_5k (default) and digits, which come with the install; mnist, fashion_mnist
 
 How
