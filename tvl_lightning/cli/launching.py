@@ -1,5 +1,6 @@
 """The jobs of a sweep handed to a launcher, and what is said of them at the end."""
 
+import itertools
 import re
 import sys
 import time
@@ -135,7 +136,8 @@ def launch(
             continue
         lost: list[tuple[Job, str]] = []
         if error and (refusal_line(error) or not cut):
-            lost = [(job, reason_of(why)) for job, why in _not_composed(left, compose)][:1]
+            first = itertools.islice(_not_composed(left, compose), 1)
+            lost = [(job, reason_of(why)) for job, why in first]
             if not lost and not cut:
                 raise error
         died.update(job.name for job in cut)
