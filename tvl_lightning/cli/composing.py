@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from tvl_lightning.cli.recipes import key_of
 from tvl_lightning.cli.sweeps import Compose, as_job
 
 _VALUE = re.compile(r"[\w.]+=(?!.*\$\{)")
@@ -38,11 +39,11 @@ class JobSettings:
     @contextmanager
     def of(self, overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Those of the job with these overrides; other files' are resolved as its own meanwhile."""
-        forced = [_key(text) for text in overrides if text[0] in "+~"]
+        forced = [key_of(text) for text in overrides if text[0] in "+~"]
         values = {
             text: key
             for text in overrides
-            if _VALUE.match(text) and self._sets(key := _key(text), forced)
+            if _VALUE.match(text) and self._sets(key := key_of(text), forced)
         }
         rest = (*(text for text in overrides if text not in values), *values.values())
         whole = self._composed.get(rest)
@@ -65,7 +66,3 @@ class JobSettings:
         if text not in self._values:
             self._values[text] = self._parser.parse_override(text).value()
         return self._values[text]
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")

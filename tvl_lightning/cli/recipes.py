@@ -36,6 +36,11 @@ def base_of(config_name: str, sources: Iterable[Any]) -> str | None:
     return digest.hexdigest()
 
 
+def key_of(override: str) -> str:
+    """What an override sets, adds or takes away."""
+    return override.partition("=")[0].lstrip("+~")
+
+
 def recipe(base: str | None, overrides: Sequence[str]) -> str | None:
     """A digest that is the same for jobs whose settings are composed of the same.
 
@@ -49,7 +54,7 @@ def recipe(base: str | None, overrides: Sequence[str]) -> str | None:
     if base is None or any("${" in override for override in overrides):
         return None
     kept = [override for override in overrides if not override.startswith("resume=")]
-    keys = [f"{override.partition('=')[0].lstrip('+~')}." for override in kept]
+    keys = [f"{key_of(override)}." for override in kept]
     free = [
         override  # it speaks of nothing that another one sets
         for override, key in zip(kept, keys, strict=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tvl_lightning.cli.recipes import key_of
 from tvl_lightning.files import replacing
 from tvl_lightning.limits import InputError
 
@@ -45,14 +46,14 @@ def with_settings_of_the_run(arguments: Sequence[str]) -> list[str]:
     if not (folder / "overrides.yaml").is_file():
         return list(arguments)
     earlier = [str(override) for override in _loaded(folder / "overrides.yaml")]
-    keys = {_key(override) for override in arguments}
-    added = {_key(override) for override in earlier if override.startswith("+")}
-    kept = [override for override in earlier if _key(override) not in keys]
+    keys = {key_of(override) for override in arguments}
+    added = {key_of(override) for override in earlier if override.startswith("+")}
+    kept = [override for override in earlier if key_of(override) not in keys]
     now = [
         # what was added must be added again, with its new value
-        f"+{text}" if _key(text) in added and text[0] not in "+~-" else text
+        f"+{text}" if key_of(text) in added and text[0] not in "+~-" else text
         for text in arguments
-        if not (text.startswith("~") and _key(text) in added)
+        if not (text.startswith("~") and key_of(text) in added)
     ]
     at = now.index(arguments[at])
     named = any(text.startswith(("--config-dir", "-cd")) for text in arguments)
@@ -74,10 +75,6 @@ def _loaded(file: Path) -> Any:
         return OmegaConf.load(file)
     except Exception as error:  # a stranger's file can be anything
         raise InputError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def read_request(cfg: DictConfig, folder: Path) -> Request:
@@ -102,7 +99,7 @@ def read_request(cfg: DictConfig, folder: Path) -> Request:
             cfg.resume = str(folder)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     hydra_config = HydraConfig.get()
-    overrides = [text for text in hydra_config.overrides.task if _key(text) != "resume"]
+    overrides = [text for text in hydra_config.overrides.task if key_of(text) != "resume"]
     choices: Any = OmegaConf.to_container(hydra_config.runtime.choices)
     groups = {name: choice for name, choice in choices.items() if not name.startswith("hydra/")}
     return Request(cfg, settings, overrides, groups)
