@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+import torch
 from lightning import Callback
 from lightning.pytorch.demos.boring_classes import BoringModel
 
@@ -247,10 +248,22 @@ def test_evaluations_draw_nothing(
     assert (capfd.readouterr().out, lines(caplog)) == ("", [])
 
 
+class WithNetwork(BoringModel):
+    """Its network is one of somebody else, without time steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torch.nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize("module", [BoringModel, WithNetwork])
 def test_a_module_of_another_kind_is_told_without_time_steps(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    module: type[BoringModel],
 ) -> None:
     with terminal(monkeypatch) as shown:
-        quiet_trainer(tmp_path, RunProgress(), limit_train_batches=4, **BAR).fit(BoringModel())
+        quiet_trainer(tmp_path, RunProgress(), limit_train_batches=4, **BAR).fit(module())
     assert re.fullmatch(r"epoch 0 █+ 100%  in 00:00", shown.seen[-1])
     assert re.fullmatch(r"epoch 0: [\d.]+ it/s", lines(caplog)[-1])

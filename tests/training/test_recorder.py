@@ -360,7 +360,7 @@ def test_the_file_stays_as_it_was_where_writing_fails(
 class Unobserved(LightningModule):
     def __init__(self) -> None:
         super().__init__()
-        self.network = with_small_taus()
+        self.network: torch.nn.Module = with_small_taus()
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         return self.network(batch[0]).sum()  # type: ignore[no-any-return]
@@ -375,6 +375,23 @@ def test_a_module_that_cannot_be_observed_is_refused(tmp_path: Path) -> None:
         InputError, match=r"needs a module with `network` and `observables\(\)`.*Un"
     ):
         trainer.fit(Unobserved(), Blobs())
+
+
+class Foreign(Unobserved):
+    """Its network is one of somebody else, without time steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 4))
+
+    def observables(self) -> None:
+        pass
+
+
+def test_a_network_without_time_steps_is_refused(tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, TauRecorder(tmp_path / "tau.npz"))
+    with pytest.raises(InputError, match=r"^TauRecorder: needs a module .*; Foreign has none$"):
+        trainer.fit(Foreign(), Blobs())
 
 
 class Norms(TimeVariableClassifier):

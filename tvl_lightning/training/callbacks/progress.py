@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
 from tvl_lightning.training.callbacks.terminal import columns, logging_above_bars, on_a_terminal
-from tvl_lightning.training.protocols import TimeVariableModule
+from tvl_lightning.training.protocols import has_time_steps
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ def _named(values: Mapping[str, float]) -> Iterator[str]:
 
 def _of_network(module: Any) -> list[str]:
     """Σ τ and the number of layers, of a module that has them."""
-    if not isinstance(module, TimeVariableModule):
+    if not has_time_steps(module):
         return []
     n = len(module.network.layers)
     total = float(module.network.tau.detach().sum())

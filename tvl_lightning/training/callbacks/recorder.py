@@ -16,7 +16,7 @@ from torch import Tensor
 from tvl_lightning.files import replacing
 from tvl_lightning.limits import InputError, check
 from tvl_lightning.networks import TimeVariableNetwork
-from tvl_lightning.training.protocols import ObservedModule
+from tvl_lightning.training.protocols import ObservedModule, is_observed
 
 _WAITING = 1000  # records kept on the device before they move to the host
 _SHARE = 0.01  # of the time of training that writing the file may take
@@ -66,7 +66,7 @@ class TauRecorder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Refuse a module that cannot be observed."""
-        if not isinstance(pl_module, ObservedModule):
+        if not is_observed(pl_module):
             raise InputError(
                 f"TauRecorder: needs a module with `network` and `observables()`, as "
                 f"TimeVariableClassifier; {type(pl_module).__name__} has none"
