@@ -48,6 +48,13 @@ def test_drawing_an_order_leaves_torchs_own_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_sees_the_order_that_a_cpu_sees() -> None:
+    order = Shuffle(1000, 7, torch.device("cuda")).order()
+    assert order.device.type == "cuda"
+    assert order.tolist() == order_of(1000, 7, 0)
+
+
 def test_order_differs_between_epochs() -> None:
     orders = {tuple(order_of(100, 0, epoch)) for epoch in range(20)}
     assert len(orders) == 20

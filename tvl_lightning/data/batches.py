@@ -11,8 +11,9 @@ from torch.utils.data import TensorDataset
 class Shuffle:
     """The order of n samples in each epoch, a function of the seed and the epoch alone.
 
-    So a resumed run sees the order that it would have seen. Lightning calls `set_epoch` of a
-    loader's `sampler` at the start of each epoch.
+    So a resumed run sees the order that it would have seen, and a GPU the one that a CPU sees: it
+    is drawn on the host. Lightning calls `set_epoch` of a loader's `sampler` at the start of each
+    epoch.
 
     Several processes take turns at the samples, so their batches of B/`world_size` make up, in each
     iteration, the batch of B that one process would take; the last few samples of an order, fewer
@@ -21,7 +22,7 @@ class Shuffle:
     Args:
         n: number of samples.
         seed: the seed of all epochs.
-        device: where the order is drawn.
+        device: where the order is needed.
         rank: this process, of `world_size`: each takes every `world_size`-th sample.
         world_size: number of processes that share the samples.
     """
@@ -30,8 +31,8 @@ class Shuffle:
         self, n: int, seed: int, device: torch.device, rank: int = 0, world_size: int = 1
     ) -> None:
         self.n, self.seed, self.epoch = n, seed, 0
-        self.rank, self.world_size = rank, world_size
-        self.generator = torch.Generator(device)
+        self.device, self.rank, self.world_size = device, rank, world_size
+        self.generator = torch.Generator()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
@@ -43,7 +44,7 @@ class Shuffle:
     def order(self) -> Tensor:
         """This process's indices in this epoch, shape (len(self),)."""
         self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.n, generator=self.generator, device=self.generator.device)
+        order = torch.randperm(self.n, generator=self.generator).to(self.device)
         return order[self.rank :: self.world_size][: len(self)]
 
 
