@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from lightning import LightningDataModule
 
 from tests.conftest import settings_in
@@ -107,7 +108,14 @@ def test_every_network_fits_the_screen(tmp_path: Path, model: str, horizon: int)
     assert said["scheme"].startswith(chosen["scheme"])
 
 
-def test_data_that_are_not_set_up_are_named_without_sizes(tmp_path: Path) -> None:
+def test_data_that_are_not_set_up_are_named_without_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*args: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", unreachable)
+    monkeypatch.chdir(tmp_path)
     overrides = ["data=mnist", "data.root=somewhere", "trainer=cpu", "data.val_size=0"]
     text = screen(tmp_path, *overrides, choices={"data": "mnist"}, set_up=False)
     said = rows(text)
