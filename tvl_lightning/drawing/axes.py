@@ -1,5 +1,7 @@
 """Axes that hold every curve, and say where zero is."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -21,9 +23,13 @@ def over_iterations(axes: Axes, iterations: ArrayLike) -> None:
     else:
         axes.set_xscale("log")
     axes.set_xlim(first if first < last else last / 2, max(last, 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(_power_of_ten))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("iteration")
+
+
+def _power_of_ten(x: float, position: int | None) -> str:
+    return f"$10^{{{math.log10(x):.0f}}}$" if x >= 100 else f"{x:g}"
 
 
 def fit_heights(axes: Axes, *values: ArrayLike) -> None:
