@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.utils import instantiate
 from lightning import Trainer
 from omegaconf import OmegaConf
@@ -215,3 +215,21 @@ def test_an_input_error_is_its_own_line_however_deep_it_lies() -> None:
 def test_any_other_error_keeps_its_traceback() -> None:
     for error in (ZeroDivisionError(), KeyError("x"), RuntimeError("mat1 and mat2 shapes")):
         assert explained(error) is None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "extra"), [("joblib", "parallel"), ("ray", "ray"), ("submitit_slurm", "slurm")]
+)
+def test_a_launcher_that_hydra_does_not_find_names_what_brings_it(
+    launcher: str, extra: str
+) -> None:
+    with (
+        initialize_config_dir(CONFIG_PATH, version_base="1.3"),
+        pytest.raises(MissingConfigException) as info,
+    ):
+        compose("train", ["hydra/launcher=nowhere"])
+    assert "nowhere" in str(explained(info.value))
+    error = MissingConfigException(str(info.value).replace("nowhere", launcher))
+    assert explained(error) == (
+        f"hydra/launcher={launcher}: is not installed; pip install 'tvl-lightning[{extra}]'"
+    )

@@ -23,6 +23,12 @@ CONFIG_PATH = str(next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") 
 SEVERAL = {"callbacks", "debug", "logger", "reg"}  # groups whose choices go beside each other
 # what these groups set is a proposal, for the command line to change
 _PROPOSALS = {"debug", "experiment", "hparams_search", "scheme"}
+_EXTRAS = {  # that bring a launcher
+    "joblib": "parallel",
+    "ray": "ray",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+}
 _HYDRAS_OPTIONS = (  # those that are followed by a value
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
     *("--package", "-p", "--cfg", "-c", "--experimental-rerun"),
@@ -50,6 +56,11 @@ def command_line(arguments: Sequence[str], config: str = "train") -> CommandLine
     return CommandLine(
         overrides, [*own, Path(CONFIG_PATH)], known.config_name or known.cn or config
     )
+
+
+def to_install(launcher: str) -> str:
+    """The command that installs one of Hydra's launchers, "" for one that is not known."""
+    return f"pip install 'tvl-lightning[{_EXTRAS[launcher]}]'" if launcher in _EXTRAS else ""
 
 
 def groups_in(folders: Iterable[Path]) -> Groups:

@@ -16,6 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from tvl_lightning.cli.choices import to_install
 from tvl_lightning.cli.clusters import begin_ray
 from tvl_lightning.cli.commands import refusal_line
 from tvl_lightning.cli.jobs import (
@@ -37,12 +38,6 @@ from tvl_lightning.runs.resume import is_at_work
 _NO_WORD = "its process ended without a word"
 _NAMED = 10  # jobs, where many failed
 _SECONDS = 1.0  # between two looks at a job that goes on without its launcher
-_EXTRAS = {
-    "joblib": "parallel",
-    "ray": "ray",
-    "submitit_local": "slurm",
-    "submitit_slurm": "slurm",
-}
 
 
 class Sweep(NamedTuple):
@@ -104,8 +99,8 @@ def launcher_of(context: HydraContext, task: Task, config: DictConfig) -> Launch
     try:
         return Plugins.instance().instantiate_launcher(context, task, config)
     except (ImportError, RuntimeError) as error:
-        way = f"pip install 'tvl-lightning[{_EXTRAS[name]}]'; " if name in _EXTRAS else ""
-        raise InputError(f"hydra/launcher={name}: {way}{error}") from error
+        way = to_install(name)
+        raise InputError(f"hydra/launcher={name}: {way and f'{way}; '}{error}") from error
 
 
 def launch(
