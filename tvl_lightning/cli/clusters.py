@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tvl_lightning.cli.choices import to_install
 from tvl_lightning.limits import InputError
 
 _QUIET = {"log_to_driver": False, "include_dashboard": False}  # each job has its train.log
@@ -24,9 +25,7 @@ def begin_ray(init: Mapping[str, Any]) -> None:
     try:
         import ray
     except ImportError as error:
-        raise InputError(
-            f"hydra/launcher=ray: {error}; pip install 'tvl-lightning[ray]'"
-        ) from error
+        raise InputError(f"hydra/launcher=ray: {error}; {to_install('ray')}") from error
     try:
         ray.init(**{**_QUIET, **init, "address": init.get("address") or "local"})
     except (ConnectionError, RuntimeError, TypeError, ValueError) as error:

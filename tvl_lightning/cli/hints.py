@@ -177,8 +177,9 @@ def _of_missing_config(error: MissingConfigException) -> str:
     text, _, _ = str(error).partition("Config search path")
     line = _one_line(text)
     wanted = re.search(r"Could not find '(.*?)'", text)
-    if wanted and (way := to_install(wanted[1].removeprefix("hydra/launcher/"))):
-        return f"hydra/launcher={wanted[1].rpartition('/')[2]}: is not installed; {way}"
+    launcher = wanted[1].removeprefix("hydra/launcher/") if wanted else ""
+    if way := to_install(launcher):
+        return f"hydra/launcher={launcher}: is not installed; {way}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
     near = nearest(wanted[1].rpartition("/")[2], options) if wanted else None
     return line + (f"; did you mean {near}?" if near else "")

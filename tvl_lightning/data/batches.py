@@ -44,8 +44,8 @@ class Shuffle:
     def order(self) -> Tensor:
         """This process's indices in this epoch, shape (len(self),)."""
         self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.n, generator=self.generator).to(self.device)
-        return order[self.rank :: self.world_size][: len(self)]
+        order = torch.randperm(self.n, generator=self.generator)
+        return order[self.rank :: self.world_size][: len(self)].to(self.device)
 
 
 class Chunk(NamedTuple):
