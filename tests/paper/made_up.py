@@ -111,6 +111,7 @@ def written(
     accuracy: list[float] | None = None,
     tau: Array | None = None,
     loss: float = 0.5,
+    train_loss: float | None = None,
     epochs: int | None = None,
     **summary: Any,
 ) -> Written:
@@ -132,6 +133,10 @@ def written(
     if shown.tau in ("l1", "horizon"):
         penalty = 0.3 if shown.tau == "horizon" else 0.25
         metrics[f"penalty/{shown.tau}"] = np.full(len(accuracy), penalty)
+    parts = [values for name, values in metrics.items() if name not in ("epoch", "test/acc")]
+    metrics["train/loss"] = np.sum(parts, axis=0)
+    if train_loss is not None:
+        metrics["train/loss"][:] = train_loss
     tau = paths(shown) if tau is None else tau
     trajectory = {
         "iteration": np.arange(1, len(tau) + 1),

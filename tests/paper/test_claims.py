@@ -154,6 +154,27 @@ def test_a_claim_whose_readings_come_to_different_verdicts_is_not_decided() -> N
     assert finding.words == [HOLDS, HOLDS, FAILS, FAILS]
 
 
+def test_a_claim_of_which_two_numbers_may_be_meant_is_judged_by_both() -> None:
+    """Larger on the training samples, and not on the test set."""
+    study = whole_study(changed=FRACTIONAL["horizon"], loss=0.4, train_loss=0.9)
+    found = verdict(study, 5)
+    assert found.word == OPEN
+    assert found.complete
+    assert found.reason == (
+        "it hangs on the reading, test set: does not hold; training samples: holds"
+    )
+    text = as_markdown(judge_all(study))
+    assert "| fashion_mnist-fractional-horizon, training samples | 1 (loss at the end: " in text
+    assert "| test set 0 to 1; training samples 1 |" in summary_table(judge_all(study))[6]
+
+
+def test_where_a_sum_exceeds_the_horizon_is_asked_for_several_excesses() -> None:
+    """It goes from 1 to 1.3 between the iterations 1,000 and 1,500."""
+    at = {finding.way: finding.seen[0].number for finding in verdict(whole_study(), 18).findings}
+    expected = {"at all": 1000, "by 0.01": 1017, "by 0.05": 1084, "by 0.1": 1167}
+    assert at == pytest.approx(expected, abs=1)
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_decide_nothing(seeds: int) -> None:
     study = whole_study(seeds)
@@ -228,13 +249,13 @@ def test_markdown_json_and_the_summary_say_the_same() -> None:
         assert claim.sentence == entry["sentence"]
         assert f"## {entry['claim']}. {claim.sentence}" in text
         cells = [cell.strip() for cell in row.strip("|").split("|")]
-        assert cells[2] == claim.sentence
-        for variant, cell in zip(BOTH, cells[5:], strict=True):
+        assert cells[1] == claim.sentence
+        for variant, cell in zip(BOTH, cells[4:], strict=True):
             if variant in by_variant:
                 assert cell == entry["variants"][variant]["word"] == by_variant[variant].word
             else:
                 assert cell == "the same"
-    assert "| 12 | Section 3 |" in rows[11]
+    assert "| 12 | Setting the last τ" in rows[11]
     assert "| does not hold | holds |" in rows[11]
     assert "Variant `paper`: **does not hold**: for fashion_mnist-fractional-final." in text
 

@@ -69,19 +69,20 @@ def test_the_floor_is_counted_after_a_thousand_iterations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "passes"),
+    ("total", "exceeds"),
     [
-        ([0.9, 1.1, 0.95, 1.05, 1.3, 1.1], 4),
-        ([1.0, 1.0, 1.2, 1.1], 3),
-        ([1.1, 1.2, 1.3], 1),
-        ([0.9, 1.0, 0.95], None),
+        ([0.9, 1.1, 0.95, 1.05, 1.3, 1.1], [4, 4, 5, 5]),
+        ([1.0, 1.0, 1.2, 1.1], [3, 3, 3, 3]),
+        ([1.1, 1.2, 1.3], [1, 1, 1, 2]),
+        ([0.9, 1.0, 0.95], [None, None, None, None]),
+        ([1.0, 1.001, 1.02, 1.07, 1.02], [2, 3, 4, None]),
     ],
 )
-def test_the_sum_passes_the_horizon_where_it_stays_above_it_until_it_is_greatest(
-    total: list[float], passes: int | None
+def test_the_sum_exceeds_the_horizon_where_it_stays_above_it_until_it_is_greatest(
+    total: list[float], exceeds: list[int | None]
 ) -> None:
     tau = np.array([total, np.zeros(len(total))]).T
-    assert measures(tau).sum_passes == passes
+    assert measures(tau).sum_exceeds == exceeds
     assert measures(tau).sum_greatest == max(total)
 
 

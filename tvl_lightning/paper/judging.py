@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tvl_lightning.paper.setups import Setup
 from tvl_lightning.paper.study import EPOCHS, SEEDS, MeasuredRun, Study
@@ -14,6 +14,7 @@ DEPENDS = "depends on the seed"
 OPEN = "not decided"
 
 Runs = Mapping[str, MeasuredRun]  # of one seed, by the part that each has in a comparison
+See = Callable[[Runs], "Seen"]
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,24 @@ class Claim:
         see: takes the number from the runs of one subject and seed.
         readings: what the number has to be; several where the paper's word leaves it open.
         variants: `paper`, and `authors` where that makes a difference.
+        way: the name of that number, where others may be meant, too.
+        also: the others, by name; they are read as the first.
     """
 
     place: str
     sentence: str
     measure: str
     subjects: Callable[[str], dict[str, dict[str, Setup]]]
-    see: Callable[[Runs], Seen]
+    see: See
     readings: Sequence[Reading]
     variants: tuple[str, ...] = ("paper", "authors")
+    way: str = ""
+    also: Mapping[str, See] = field(default_factory=dict)
+
+    @property
+    def ways(self) -> dict[str, See]:
+        """All numbers that may be taken, by name."""
+        return {self.way: self.see, **self.also}
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,13 @@ class Finding:
 
     Attributes:
         subject: its name.
+        way: which of the claim's numbers was taken.
         seen: by seed.
         words: a verdict for each reading.
     """
 
     subject: str
+    way: str
     seen: dict[int, Seen]
     words: list[str]
 
@@ -112,8 +124,8 @@ class Verdict:
     Attributes:
         word: one of `HOLDS`, `FAILS`, `DEPENDS`, `OPEN`.
         reason: why it is not `HOLDS`, in half a sentence; empty where it is.
-        findings: of each subject.
-        words: a verdict for each reading, of the runs that there are.
+        findings: of each number and subject.
+        words: a verdict for each number and reading, of the runs that there are.
         complete: whether there are as many, and as long ones, as a verdict takes.
     """
 
@@ -130,9 +142,16 @@ def judge(study: Study, claim: Claim) -> dict[str, Verdict]:
 
 
 def _verdict(study: Study, claim: Claim, subjects: dict[str, dict[str, Setup]]) -> Verdict:
-    findings = [_finding(study, claim, name, parts) for name, parts in subjects.items()]
-    by_reading = zip(*(finding.words for finding in findings), strict=True)
-    words = [_of_all(found) for found in by_reading]
+    findings = [
+        _finding(study, claim, way, name, parts)
+        for way in claim.ways
+        for name, parts in subjects.items()
+    ]
+    words = [
+        _of_all(found)
+        for way in claim.ways
+        for found in zip(*(f.words for f in findings if f.way == way), strict=True)
+    ]
     setups = {setup for parts in subjects.values() for setup in parts.values()}
     if lacking := what_is_lacking(study, setups):
         return Verdict(OPEN, lacking, findings, words, complete=False)
@@ -140,8 +159,8 @@ def _verdict(study: Study, claim: Claim, subjects: dict[str, dict[str, Setup]]) 
         reason = f"it hangs on the reading, {_by_reading(claim, words)}"
         return Verdict(OPEN, reason, findings, words)
     [word] = set(words)
-    concerned = ", ".join(finding.subject for finding in findings if word in finding.words)
-    return Verdict(word, "" if word == HOLDS else f"for {concerned}", findings, words)
+    concerned = dict.fromkeys(f.subject for f in findings if word in f.words)
+    return Verdict(word, "" if word == HOLDS else f"for {', '.join(concerned)}", findings, words)
 
 
 def what_is_lacking(study: Study, setups: set[Setup]) -> str:
@@ -157,13 +176,15 @@ def what_is_lacking(study: Study, setups: set[Setup]) -> str:
     return f"runs of {least} epochs, the paper's have {EPOCHS}" if least < EPOCHS else ""
 
 
-def _finding(study: Study, claim: Claim, name: str, parts: dict[str, Setup]) -> Finding:
+def _finding(study: Study, claim: Claim, way: str, name: str, parts: dict[str, Setup]) -> Finding:
+    see = claim.ways[way]
     seen = {
-        seed: claim.see({part: study.runs[setup][seed] for part, setup in parts.items()})
+        seed: see({part: study.runs[setup][seed] for part, setup in parts.items()})
         for seed in study.together(parts.values())
     }
     numbers = [s.number for s in seen.values() if s.number is not None]
-    return Finding(name, seen, [_over_seeds([r.holds(n) for n in numbers]) for r in claim.readings])
+    words = [_over_seeds([r.holds(n) for n in numbers]) for r in claim.readings]
+    return Finding(name, way, seen, words)
 
 
 def _over_seeds(told: list[bool]) -> str:
@@ -181,10 +202,16 @@ def _of_all(words: Sequence[str]) -> str:
 
 
 def _by_reading(claim: Claim, words: list[str]) -> str:
-    groups: dict[str, list[str]] = {}
-    for reading, word in zip(claim.readings, words, strict=True):
-        groups.setdefault(word, []).append(reading.label)
-    return "; ".join(f"{' / '.join(labels)}: {word}" for word, labels in groups.items())
+    n = len(claim.readings)
+    parts = []
+    for k, way in enumerate(claim.ways):
+        groups: dict[str, list[str]] = {}
+        for reading, word in zip(claim.readings, words[k * n : (k + 1) * n], strict=True):
+            groups.setdefault(word, []).append(reading.label)
+        for word, labels in groups.items():
+            which = [way] * bool(way) + [" / ".join(labels)] * (len(groups) > 1)
+            parts.append(f"{', '.join(which)}: {word}")
+    return "; ".join(parts)
 
 
 def above(*limits: float) -> list[Reading]:

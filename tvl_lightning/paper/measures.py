@@ -10,6 +10,7 @@ from tvl_lightning.runs.reading import Array, Run
 HORIZON = 1.0  # T
 FLOOR = 1e-4 * (1 + 1e-6)  # where the projection puts τ, as float32 or float64
 EPSILON = 0.01  # ε, the pruning threshold
+EXCESSES = (0.0, 0.01, 0.05, 0.1)  # over T: from where on Σ τ is said to exceed it
 WARMED_UP = 1_000  # iterations, after which a τ that lies on the floor is counted
 
 PerLayer = list[float | None]
@@ -32,7 +33,8 @@ class Measures:
         on_floor: the share of the iterations after the first 1,000 with τ at most 1e-4.
         sum_end: Σ τ after the last iteration.
         sum_greatest: the greatest Σ τ.
-        sum_passes: the iteration after which Σ τ stays above T until it is greatest, or None.
+        sum_exceeds: the iteration after which Σ τ stays above T + 0, 0.01, 0.05, 0.1 until it is
+            greatest, or None.
         off_horizon: the median of |Σ τ - T| over all iterations.
         furthest_off_horizon: the greatest |Σ τ - T|.
         not_finite: the number of iterations whose loss is not finite.
@@ -48,7 +50,7 @@ class Measures:
     on_floor: PerLayer
     sum_end: float
     sum_greatest: float
-    sum_passes: int | None
+    sum_exceeds: list[int | None]
     off_horizon: float
     furthest_off_horizon: float
     not_finite: int
@@ -75,7 +77,7 @@ def measured(run: Run) -> Measures:
         on_floor=_numbers(np.mean(warm <= FLOOR, axis=0) if len(warm) else tau[0] * 0),
         sum_end=float(np.nansum(tau[-1, alive])),
         sum_greatest=float(total.max()),
-        sum_passes=_passes(iteration, total),
+        sum_exceeds=[_passes(iteration, total, HORIZON + excess) for excess in EXCESSES],
         off_horizon=float(np.median(np.abs(total - HORIZON))),
         furthest_off_horizon=float(np.abs(total - HORIZON).max()),
         not_finite=int(np.sum(~np.isfinite(loss))),
@@ -98,9 +100,9 @@ def _since(iteration: Array, condition: Array) -> int | None:
     return int(iteration[row]) if row < len(iteration) else None
 
 
-def _passes(iteration: Array, total: Array) -> int | None:
+def _passes(iteration: Array, total: Array, level: float) -> int | None:
     peak: Any = total.argmax()
-    if total[peak] <= HORIZON:
+    if total[peak] <= level:
         return None
-    below = np.flatnonzero(total[:peak] <= HORIZON)
+    below = np.flatnonzero(total[:peak] <= level)
     return int(iteration[below[-1] + 1]) if len(below) else int(iteration[0])

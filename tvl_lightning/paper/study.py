@@ -60,7 +60,7 @@ MEASURES = "measures.json"  # in a published run, see publish.py
 
 # What the figures and the claims read of a run.
 READ = {
-    "metrics": ["epoch", "test/acc", "test/task_loss"],
+    "metrics": ["epoch", "test/acc", "test/task_loss", "train/loss"],
     "trajectory": ["iteration", "tau", "loss"],
     "summary": [
         "epochs",
@@ -164,6 +164,11 @@ def loss(run: Run) -> Array:
     """Cross entropy on the test images plus the penalties, at each row of the metrics."""
     penalties = [values for name, values in run.metrics.items() if name.startswith("penalty/")]
     return np.sum([run.metrics["test/task_loss"], *penalties], axis=0)  # type: ignore[no-any-return]
+
+
+def train_loss(run: Run) -> Array:
+    """Mean over an epoch of what is minimised, at each row of the metrics; NaN before training."""
+    return run.metrics["train/loss"]
 
 
 def tau(run: Run) -> Array:
