@@ -66,7 +66,7 @@ def test_figure_4_1_compares_learned_and_fixed_tau(drawn: dict[str, Figure]) -> 
     for [axes] in found.values():
         assert [line.get_label() for line in axes.lines] == compared
         assert names(axes) == sorted(compared)
-        assert axes.get_ylabel() == "accuracy"
+        assert axes.get_ylabel() == "test accuracy"
         assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0, 1, 2, 3, 4]
     [fashion] = found["Fashion MNIST, the paper"]
     assert values(fashion, "ResNet, fixed") == [0.1, 0.5, 0.81, 0.86, 0.88]
@@ -78,7 +78,7 @@ def test_figures_4_2_and_4_3_show_accuracy_and_loss_of_the_setups(
 ) -> None:
     found = panels(drawn[name])
     for title, (accuracy, loss) in found.items():
-        assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("accuracy", "loss")
+        assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("test accuracy", "test loss")
         shown = [
             label
             for choice, label in figures.NAMES.items()

@@ -47,11 +47,11 @@ NAMES = {
 }
 
 Quantity = tuple[str, Callable[[Run], Array]]
-ACCURACY: Quantity = ("accuracy", accuracy)
-LOSS: Quantity = ("loss", loss)  # the cross entropy and the penalties
+ACCURACY: Quantity = ("test accuracy", accuracy)
+LOSS: Quantity = ("test loss", loss)  # the cross entropy and the penalties
 
 _HEIGHT = 1.75  # inches, of a panel
-_DPI, _BINS = 130, 300  # most panels are narrower than 300 pixels
+_DPI, _BINS = 120, 300  # most panels are narrower than 300 pixels
 _Panel = TypeVar("_Panel")
 
 

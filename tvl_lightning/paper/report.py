@@ -16,7 +16,6 @@ import numpy as np
 from tvl_lightning.files import replacing
 from tvl_lightning.paper.claims import (
     INTRODUCTION,
-    VARIANTS,
     as_markdown,
     in_words,
     judge_all,
@@ -75,6 +74,11 @@ def report(folder: Path, docs: Path | None = None) -> None:
         "## What the paper says": [*_verdicts(verdicts)],
         "## Its numbers": number_table(study),
         "## What is better, and by how much": [*_comparisons(study)],
+        "## Figures": _figures(missing),
+    }
+    _write(docs / "reproduction.md", {title: body for title, body in sections.items() if body})
+    tables = {
+        "": as_markdown(verdicts).splitlines(),
         "## The way of τ to T": _ties(study),
         "## Where the authors' code differs": _differences(study),
         "## What was frozen": [
@@ -83,11 +87,9 @@ def report(folder: Path, docs: Path | None = None) -> None:
             "",
             *frozen_table(study),
         ],
-        "## Figures": [*_figures(missing)],
+        "## Runs": _runs(study),
     }
-    _write(docs / "reproduction.md", {title: body for title, body in sections.items() if body})
-    claims = {"": as_markdown(verdicts).splitlines(), "## Runs": _runs(study)}
-    _write(docs / "claims.md", claims)
+    _write(docs / "claims.md", tables)
     print(f"written: {docs / 'reproduction.md'}, {docs / 'claims.md'}")
 
 
@@ -115,7 +117,8 @@ def _conditions(study: Study) -> list[str]:
     lines = [
         "Made by `python -m tvl_lightning.paper.report` from the run directories that "
         "`make reproduce` leaves. Every number is taken from them. [claims.md](claims.md) has them "
-        "all.",
+        "all: each sentence by seed, the ways of τ to T, where the authors' code differs and what "
+        "that changes, what version 0.1 had frozen, and every run.",
         "",
         f"- {len(runs)} runs of {len(study.runs)} setups; seeds: {', '.join(map(str, seeds))}",
         f"- epochs: {all_of('epochs')}; engine: {all_of('engine')}; {all_of('device')} a run",
@@ -148,10 +151,12 @@ def _verdicts(verdicts: Verdicts) -> Iterator[str]:
     yield from summary_table(verdicts)
     yield ""
     for number, by_variant in enumerate(verdicts, start=1):
-        for variant in VARIANTS:
-            verdict = by_variant.get(variant)
-            if verdict and verdict.complete and verdict.word != HOLDS:
-                yield f"- {number}, `{variant}`: {in_words(verdict)}"
+        said: dict[str, list[str]] = {}
+        for variant, verdict in by_variant.items():
+            if verdict.complete and verdict.word != HOLDS:
+                said.setdefault(in_words(verdict), []).append(f"`{variant}`")
+        for words, variants in said.items():
+            yield f"- {number}, {' and '.join(variants)}: {words}"
 
 
 def _comparisons(study: Study) -> Iterator[str]:
@@ -219,14 +224,16 @@ def _differences(study: Study) -> list[str]:
     ]
 
 
-def _figures(missing: dict[str, list[str]]) -> Iterator[str]:
+def _figures(missing: dict[str, list[str]]) -> list[str]:
+    """Two in a row, each a link to itself in full size."""
+    cells = []
     for draw in FIGURES:
         name = draw.__name__
         number = name.removeprefix("figure_").replace("_", ".")
         lacking = f" Runs are missing: {', '.join(missing[name])}." if missing[name] else ""
-        yield f"![Figure {number}](figures/{name}.png)\\"
-        yield f"Figure {number}. {(draw.__doc__ or '').strip()}{lacking}"
-        yield ""
+        image = f"[![Figure {number}](figures/{name}.png)](figures/{name}.png)"
+        cells.append(f"{image}<br>Figure {number}. {(draw.__doc__ or '').strip()}{lacking}")
+    return table(["", ""], [cells[i : i + 2] for i in range(0, len(cells), 2)])
 
 
 def _runs(study: Study) -> list[str]:
