@@ -80,14 +80,16 @@ def paths(shown: Setup) -> Array:
     if (shown.model, shown.tau) == ("fractional", "l1"):
         return np.where(early, start, [1.0, 0.3, 0.3, 0.3, 0.3, 0.3])
     if (shown.model, shown.tau) == ("fractional", "horizon"):
-        total = np.interp(iteration, [1, 1000, 1500, 3000], [0.9, 1, 1.3, 1])
+        total = np.interp(iteration, [1, 1000, 1200, 3000], [0.9, 1, 1.3, 1])
         inner = np.where(early, 0.1, 1e-4)
         return np.hstack([(total - 4 * inner) / 2, *[inner] * 4, (total - 4 * inner) / 2])
     if shown.tau == "final":
         last = np.where(early, 0.1, -0.2)
-        return np.hstack([0.9 - last, np.full((ITERATIONS, 4), 0.025), last])
+        inner = np.where(early, 0.025, -0.025)
+        return np.hstack([1 - 4 * inner - last, *[inner] * 4, last])
     if shown.tau == "horizon":
-        return np.where(early, [0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [1.0, 0.1, 0.1, -0.4, 0.1, 0.1])
+        after = [1.8, -0.1, -0.1, -0.4, -0.1, -0.1]
+        return np.where(early, [0.5, 0.1, 0.1, 0.1, 0.1, 0.1], after)
     if shown.model == "resnet" and shown.tau == "l1":
         gone = np.nan if shown.pruned else 1e-4
         return np.where(early, start, [1.0, gone, gone, gone, gone, 0.4])
@@ -131,7 +133,8 @@ def written(
         "test/task_loss": np.full(len(accuracy), loss),
     }
     if shown.tau in ("l1", "horizon"):
-        penalty = 0.3 if shown.tau == "horizon" else 0.25
+        metrics["test/task_loss"] += 0.01
+        penalty = 0.29 if shown.tau == "horizon" else 0.24
         metrics[f"penalty/{shown.tau}"] = np.full(len(accuracy), penalty)
     parts = [values for name, values in metrics.items() if name not in ("epoch", "test/acc")]
     metrics["train/loss"] = np.sum(parts, axis=0)

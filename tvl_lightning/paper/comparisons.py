@@ -4,14 +4,16 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from scipy.stats import t as student
 
 from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.paper.study import MeasuredRun, Study, accuracy_at_the_end, loss
+from tvl_lightning.paper.study import MeasuredRun, Study, accuracy_at_the_end
 from tvl_lightning.runs.markdown import table
 
 CONFIDENCE = 0.95
+TELLING = 3  # seeds; of two, a small difference between them is an accident
 COLUMNS = [
     (data, model) for data in ("mnist", "fashion_mnist") for model in ("resnet", "fractional")
 ]
@@ -34,20 +36,19 @@ class Paired:
 
     @property
     def half_width(self) -> float:
-        """Of the t interval of the mean; infinite for a single seed.
-
-        Three seeds have two degrees of freedom: it is 2.5 times their standard deviation.
-        """
+        """Of the t interval of the mean; infinite for a single seed."""
         n = len(self.differences)
-        if n < 2:
-            return math.inf
-        quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
-        return quantile * statistics.stdev(self.differences.values()) / math.sqrt(n)
+        return in_deviations(n) * statistics.stdev(self.differences.values()) if n > 1 else math.inf
 
     @property
     def telling(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return abs(self.mean) > self.half_width
+        """Whether the interval leaves out 0, and is of three seeds or more."""
+        return len(self.differences) >= TELLING and abs(self.mean) > self.half_width
+
+
+def in_deviations(n: int) -> float:
+    """Half a t interval of the mean of n > 1 numbers, in their standard deviations."""
+    return float(student.ppf((1 + CONFIDENCE) / 2, n - 1)) / math.sqrt(n)
 
 
 def paired(
@@ -114,11 +115,15 @@ BETWEEN_VARIANTS: dict[str, Pair] = {
     for choice in ("learned", "fixed", "l1", "horizon", "final")
 }
 
+
+def _end(run: MeasuredRun, layer: int) -> float:
+    return run.measures.end[layer] or 0.0
+
+
 # What is compared of runs with and without the gradient through a(ℓ, j): scale and quantity.
 QUANTITIES: dict[str, tuple[float, Callable[[MeasuredRun], float]]] = {
     "accuracy, points": (100, accuracy_at_the_end),
-    "loss": (1, lambda run: float(loss(run)[-1])),
-    "τ(0)": (1, lambda run: run.measures.end[0] or 0.0),
+    **{f"τ({l})": (1, partial(_end, layer=l)) for l in range(6)},
     "Σ τ": (1, lambda run: run.measures.sum_end),
 }
 

@@ -182,13 +182,14 @@ def _finding(study: Study, claim: Claim, way: str, name: str, parts: dict[str, S
         seed: see({part: study.runs[setup][seed] for part, setup in parts.items()})
         for seed in study.together(parts.values())
     }
-    numbers = [s.number for s in seen.values() if s.number is not None]
-    words = [_over_seeds([r.holds(n) for n in numbers]) for r in claim.readings]
+    numbers = [s.number for s in seen.values()]
+    words = [_over_seeds(reading, numbers) for reading in claim.readings]
     return Finding(name, way, seen, words)
 
 
-def _over_seeds(told: list[bool]) -> str:
-    if not told:
+def _over_seeds(reading: Reading, numbers: list[float | None]) -> str:
+    told = [reading.holds(number) for number in numbers if number is not None]
+    if not told or len(told) < len(numbers):
         return OPEN
     return (HOLDS if all(told) else DEPENDS) if any(told) else FAILS
 

@@ -32,7 +32,9 @@ class Measures:
         negative_at: the first iteration with τ < 0, or None.
         on_floor: the share of the iterations after the first 1,000 with τ at most 1e-4.
         sum_end: Σ τ after the last iteration.
+        sum_late: the mean of Σ τ over the last tenth of the iterations.
         sum_greatest: the greatest Σ τ.
+        sum_greatest_at: the iteration after which it is so.
         sum_exceeds: the iteration after which Σ τ stays above T + 0, 0.01, 0.05, 0.1 until it is
             greatest, or None.
         off_horizon: the median of |Σ τ - T| over all iterations.
@@ -49,7 +51,9 @@ class Measures:
     negative_at: list[int | None]
     on_floor: PerLayer
     sum_end: float
+    sum_late: float
     sum_greatest: float
+    sum_greatest_at: int
     sum_exceeds: list[int | None]
     off_horizon: float
     furthest_off_horizon: float
@@ -76,7 +80,9 @@ def measured(run: Run) -> Measures:
         negative_at=[_first(iteration, column) for column in (tau < 0).T],
         on_floor=_numbers(np.mean(warm <= FLOOR, axis=0) if len(warm) else tau[0] * 0),
         sum_end=float(np.nansum(tau[-1, alive])),
+        sum_late=float(total[-max(1, len(total) // 10) :].mean()),
         sum_greatest=float(total.max()),
+        sum_greatest_at=int(iteration[total.argmax()]),
         sum_exceeds=[_passes(iteration, total, HORIZON + excess) for excess in EXCESSES],
         off_horizon=float(np.median(np.abs(total - HORIZON))),
         furthest_off_horizon=float(np.abs(total - HORIZON).max()),

@@ -160,6 +160,11 @@ def accuracy_at_the_end(run: Run) -> float:
     return float(np.nanmean(accuracy(run)[-max(1, run.summary["epochs"] // 10) :]))
 
 
+def accuracy_over_all(run: Run) -> float:
+    """The mean test accuracy of all epochs."""
+    return float(np.nanmean(accuracy(run)[1:]))
+
+
 def loss(run: Run) -> Array:
     """Cross entropy on the test images plus the penalties, at each row of the metrics."""
     penalties = [values for name, values in run.metrics.items() if name.startswith("penalty/")]
