@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.paper.made_up import ITERATIONS, measured_run, paths, whole_study, write_run
-from tvl_lightning.paper.claims import CLAIMS, as_json, as_markdown, judge_all, summary_table
+from tvl_lightning.paper.claims import as_json, as_markdown, judge_all, summary_table
 from tvl_lightning.paper.judging import DEPENDS, FAILS, HOLDS, OPEN, Verdict
+from tvl_lightning.paper.sentences import CLAIMS
 from tvl_lightning.paper.setups import Setup, setup
 from tvl_lightning.paper.study import Study
 from tvl_lightning.runs.reading import Array

@@ -8,8 +8,8 @@ import pytest
 
 from tests.paper.made_up import ITERATIONS, all_setups, measured_run, whole_study, write_run
 from tvl_lightning.paper import report
-from tvl_lightning.paper.claims import CLAIMS
 from tvl_lightning.paper.figures import FIGURES
+from tvl_lightning.paper.sentences import CLAIMS
 from tvl_lightning.paper.setups import setup
 from tvl_lightning.paper.study import Study
 
