@@ -1,4 +1,4 @@
-"""Make a study small enough to be kept with the code: some 20 kB a run.
+"""Make a study small enough to be kept with the code: some 30 kB a run.
 
     python -m tvl_lightning.paper.publish FOLDER [TO]
 
@@ -47,7 +47,7 @@ def _publish(run: MeasuredRun, to: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(metrics)
         rows = zip(*metrics.values(), strict=True)
-        writer.writerows([[f"{value:.7g}" for value in row] for row in rows])
+        writer.writerows([[f"{value}" for value in row] for row in rows])
     kept = _kept(len(run.trajectory["tau"]))
     iteration, tau, loss = (run.trajectory[name][kept] for name in READ["trajectory"])
     arrays = {"tau": np.float32(tau), "loss": np.float32(loss)}

@@ -234,7 +234,12 @@ def _figures(missing: dict[str, list[str]]) -> list[str]:
         lacking = f" Runs are missing: {', '.join(missing[name])}." if missing[name] else ""
         image = f"[![Figure {number}](figures/{name}.png)](figures/{name}.png)"
         cells.append(f"{image}<br>Figure {number}. {(draw.__doc__ or '').strip()}{lacking}")
-    return table(["", ""], [cells[i : i + 2] for i in range(0, len(cells), 2)])
+    rows = [cells[i : i + 2] for i in range(0, len(cells), 2)]
+    return [
+        "Means over the seeds; a band reaches from the least to the greatest.",
+        "",
+        *table(["", ""], rows),
+    ]
 
 
 def _runs(study: Study) -> list[str]:
