@@ -159,12 +159,11 @@ def _verdicts(verdicts: Verdicts) -> Iterator[str]:
 
 
 def _comparisons(study: Study) -> Iterator[str]:
-    n = len(study.together(study.runs))
-    width = f": {in_deviations(n):.1f} of their standard deviations to either side" if n > 1 else ""
     yield (
-        f"Accuracy at the end, in percentage points: the mean over {n} seeds of the differences "
-        f"between runs with the same seed, and its 95% t interval{width}. Bold are those of "
-        f"at least {TELLING} seeds that leave out 0; of so many, one or two do by chance. "
+        "Accuracy at the end, in percentage points: the mean over the seeds of the differences "
+        f"between runs with the same seed, and its 95% t interval, with {SEEDS} seeds "
+        f"{in_deviations(SEEDS):.1f} of their standard deviations to either side. Bold are those "
+        f"of at least {TELLING} seeds that leave out 0; of so many, one or two do by chance. "
         "It is the spread over seeds, for one test set: an accuracy on its 10,000 images is itself "
         "known to 0.3 points, 0.15 for MNIST. Variant `paper`."
     )
