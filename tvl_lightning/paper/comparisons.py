@@ -9,11 +9,10 @@ from functools import partial
 from scipy.stats import t as student
 
 from tvl_lightning.paper.setups import Setup, setup
-from tvl_lightning.paper.study import MeasuredRun, Study, accuracy_at_the_end
+from tvl_lightning.paper.study import SEEDS, MeasuredRun, Study, accuracy_at_the_end
 from tvl_lightning.runs.markdown import table
 
 CONFIDENCE = 0.95
-TELLING = 3  # seeds; of two, a small difference between them is an accident
 COLUMNS = [
     (data, model) for data in ("mnist", "fashion_mnist") for model in ("resnet", "fractional")
 ]
@@ -42,8 +41,8 @@ class Paired:
 
     @property
     def telling(self) -> bool:
-        """Whether the interval leaves out 0, and is of three seeds or more."""
-        return len(self.differences) >= TELLING and abs(self.mean) > self.half_width
+        """Whether the interval leaves out 0, and is of as many seeds as a verdict takes."""
+        return len(self.differences) >= SEEDS and abs(self.mean) > self.half_width
 
 
 def in_deviations(n: int) -> float:

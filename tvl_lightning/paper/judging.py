@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from tvl_lightning.paper.setups import Setup
 from tvl_lightning.paper.study import EPOCHS, SEEDS, MeasuredRun, Study
@@ -143,8 +144,8 @@ def judge(study: Study, claim: Claim) -> dict[str, Verdict]:
 
 def _verdict(study: Study, claim: Claim, subjects: dict[str, dict[str, Setup]]) -> Verdict:
     findings = [
-        _finding(study, claim, way, name, parts)
-        for way in claim.ways
+        _finding(study, claim.readings, way, see, name, parts)
+        for way, see in claim.ways.items()
         for name, parts in subjects.items()
     ]
     words = [
@@ -176,14 +177,20 @@ def what_is_lacking(study: Study, setups: set[Setup]) -> str:
     return f"runs of {least} epochs, the paper's have {EPOCHS}" if least < EPOCHS else ""
 
 
-def _finding(study: Study, claim: Claim, way: str, name: str, parts: dict[str, Setup]) -> Finding:
-    see = claim.ways[way]
+def _finding(
+    study: Study,
+    readings: Sequence[Reading],
+    way: str,
+    see: See,
+    name: str,
+    parts: dict[str, Setup],
+) -> Finding:
     seen = {
         seed: see({part: study.runs[setup][seed] for part, setup in parts.items()})
         for seed in study.together(parts.values())
     }
     numbers = [s.number for s in seen.values()]
-    words = [_over_seeds(reading, numbers) for reading in claim.readings]
+    words = [_over_seeds(reading, numbers) for reading in readings]
     return Finding(name, way, seen, words)
 
 
@@ -203,15 +210,13 @@ def _of_all(words: Sequence[str]) -> str:
 
 
 def _by_reading(claim: Claim, words: list[str]) -> str:
-    n = len(claim.readings)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for (way, reading), word in zip(product(claim.ways, claim.readings), words, strict=True):
+        groups.setdefault((way, word), []).append(reading.label)
     parts = []
-    for k, way in enumerate(claim.ways):
-        groups: dict[str, list[str]] = {}
-        for reading, word in zip(claim.readings, words[k * n : (k + 1) * n], strict=True):
-            groups.setdefault(word, []).append(reading.label)
-        for word, labels in groups.items():
-            which = [way] * bool(way) + [" / ".join(labels)] * (len(groups) > 1)
-            parts.append(f"{', '.join(which)}: {word}")
+    for (way, word), labels in groups.items():
+        which = "" if len(labels) == len(claim.readings) else " / ".join(labels)
+        parts.append(f"{', '.join(filter(None, (way, which)))}: {word}")
     return "; ".join(parts)
 
 

@@ -60,6 +60,11 @@ class Measures:
     not_finite: int
 
 
+def given(values: PerLayer) -> list[float]:
+    """Those of the layers that have one."""
+    return [value for value in values if value is not None]
+
+
 def measured(run: Run) -> Measures:
     """The measures of a run, from τ and the loss after each of its iterations."""
     trained = run.trajectory["iteration"] > 0  # the state before training may have a row

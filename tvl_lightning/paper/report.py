@@ -24,7 +24,6 @@ from tvl_lightning.paper.command import on_folder
 from tvl_lightning.paper.comparisons import (
     BETWEEN_VARIANTS,
     COMPARISONS,
-    TELLING,
     coefficient_table,
     comparison_table,
     in_deviations,
@@ -32,6 +31,7 @@ from tvl_lightning.paper.comparisons import (
 from tvl_lightning.paper.figures import FIGURES, draw_figures
 from tvl_lightning.paper.frozen import SEED, frozen_table
 from tvl_lightning.paper.judging import Verdict
+from tvl_lightning.paper.measures import given
 from tvl_lightning.paper.numbers import number_table
 from tvl_lightning.paper.setups import study_setups
 from tvl_lightning.paper.study import (
@@ -163,7 +163,7 @@ def _comparisons(study: Study) -> Iterator[str]:
         "Accuracy at the end, in percentage points: the mean over the seeds of the differences "
         f"between runs with the same seed, and its 95% t interval, with {SEEDS} seeds "
         f"{in_deviations(SEEDS):.1f} of their standard deviations to either side. Bold are those "
-        f"of at least {TELLING} seeds that leave out 0; of so many, one or two do by chance. "
+        f"of at least {SEEDS} seeds that leave out 0; of so many, one or two do by chance. "
         "It is the spread over seeds, for one test set: an accuracy on its 10,000 images is itself "
         "known to 0.3 points, 0.15 for MNIST. Variant `paper`."
     )
@@ -184,8 +184,8 @@ def _ties(study: Study) -> list[str]:
                 _mean(100 * accuracy_at_the_end(run) for run in found) + "%",
                 _mean(loss(run)[-1] for run in found),
                 _mean(run.measures.sum_end for run in found),
-                _mean(min(_given(run.measures.least)) for run in found),
-                _mean(max(_given(run.measures.on_floor)) for run in found),
+                _mean(min(given(run.measures.least)) for run in found),
+                _mean(max(given(run.measures.on_floor)) for run in found),
                 _mean(run.measures.off_horizon for run in found),
             ]
         )
@@ -200,10 +200,6 @@ def _ties(study: Study) -> list[str]:
 
 def _mean(values: Any) -> str:
     return in_figures(float(np.mean(list(values))))
-
-
-def _given(values: list[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def _differences(study: Study) -> list[str]:

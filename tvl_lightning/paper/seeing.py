@@ -7,7 +7,7 @@ from operator import attrgetter
 import numpy as np
 
 from tvl_lightning.paper.judging import Runs, Seen
-from tvl_lightning.paper.measures import EXCESSES, HORIZON, Measures
+from tvl_lightning.paper.measures import EXCESSES, HORIZON, Measures, given
 from tvl_lightning.paper.study import (
     MeasuredRun,
     accuracy,
@@ -76,7 +76,7 @@ def cross_entropy_saved(runs: Runs) -> Seen:
 
 def greatest_tau(runs: Runs) -> Seen:
     """The greatest τ of all iterations of `it`, over the least such of the others."""
-    greatest = {part: max(_given(run.measures.greatest)) for part, run in runs.items()}
+    greatest = {part: max(given(run.measures.greatest)) for part, run in runs.items()}
     others = [value for part, value in greatest.items() if part != "it"]
     text = ", ".join(f"{part} {value:.3f}" for part, value in greatest.items())
     return Seen(greatest["it"] / min(others), text)
@@ -85,7 +85,7 @@ def greatest_tau(runs: Runs) -> Seen:
 def first_over_largest(runs: Runs, size: Callable[[float], float] = float) -> Seen:
     """τ(0) at the end over the largest other τ; infinite where no other is above 0."""
     first, *others = runs["it"].measures.end
-    largest = max(map(size, _given(others)), default=0.0)
+    largest = max(map(size, given(others)), default=0.0)
     ratio = math.inf if largest <= 0 else (first or 0.0) / largest
     return Seen(ratio, f"{first or 0:.3f} to {largest:.3f}")
 
@@ -111,18 +111,18 @@ def vanishing_share(runs: Runs, place: int = 0) -> Seen:
     measures = runs["it"].measures
     since = {l: i for l, i in enumerate(measures.vanished_at) if i is not None}
     text = ", ".join(f"τ({l}) from {i:,}" for l, i in since.items()) or "none"
-    return Seen(sorted(_given(measures.late_share))[place], f"below ε to the end: {text}")
+    return Seen(sorted(given(measures.late_share))[place], f"below ε to the end: {text}")
 
 
 def least_tau(runs: Runs) -> Seen:
     """The least τ of all layers and iterations."""
-    least = _given(runs["it"].measures.least)
+    least = given(runs["it"].measures.least)
     return Seen(min(least), f"of each layer {_list(least)}")
 
 
 def growth(runs: Runs) -> Seen:
     """The least ratio of τ(ℓ) at the end and after the first iteration."""
-    start, end = (_given(values) for values in (runs["it"].measures.start, runs["it"].measures.end))
+    start, end = (given(values) for values in (runs["it"].measures.start, runs["it"].measures.end))
     return Seen(min(b / a for a, b in zip(start, end, strict=True)), _list(end))
 
 
@@ -157,8 +157,8 @@ def excess_left(runs: Runs, of: Callable[[Measures], float] = attrgetter("sum_en
 def inner_least(runs: Runs) -> Seen:
     """The greatest of the least τ(ℓ) of all iterations, ℓ = 1 ... 4."""
     least, on_floor = runs["it"].measures.least[1:5], runs["it"].measures.on_floor[1:5]
-    share = ", ".join(f"{value:.0%}" for value in _given(on_floor))
-    return Seen(max(_given(least)), f"on the floor in {share} of the iterations after 1,000")
+    share = ", ".join(f"{value:.0%}" for value in given(on_floor))
+    return Seen(max(given(least)), f"on the floor in {share} of the iterations after 1,000")
 
 
 def last_at_the_end(runs: Runs) -> Seen:
@@ -183,8 +183,8 @@ def layers_left(runs: Runs) -> Seen:
 
 def other_than_first_and_last(runs: Runs) -> Seen:
     """Hidden layers in which those that are left differ from τ(0) and τ(5)."""
-    layers = runs["it"].summary["layers"]
-    return Seen(float(len({0, 5} ^ set(layers))), ", ".join(f"τ({l})" for l in layers))
+    layers = set(runs["it"].summary["layers"])
+    return Seen(float(len({0, 5} ^ layers)), layers_left(runs).text)
 
 
 def variables_a_layer(runs: Runs) -> Seen:
@@ -202,10 +202,6 @@ def _first_epoch(run: MeasuredRun, level: float) -> float:
 
 def _epoch(epoch: float) -> str:
     return "never" if epoch == math.inf else f"{epoch:.0f}"
-
-
-def _given(values: Sequence[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def _list(values: Sequence[float]) -> str:
